@@ -1,0 +1,273 @@
+#include "csrc/ops/ragged_attention.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <cmath>
+#include <limits>
+
+#include "csrc/ops/launch.h"
+
+namespace adatape::ops {
+namespace {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+using Pair = std::tuple<Tensor, Tensor>;
+using Triple = std::tuple<Tensor, Tensor, Tensor>;
+
+constexpr const char* kOp = "ragged_attention";
+constexpr const char* kBackward = "ragged_attention_backward";
+constexpr int64_t kWidest = 256;
+
+void check_types(const char* op, const Tensor& query, const Tensor& key, const Tensor& value, const Optional& tail_q,
+                 const Optional& tail_k, bool causal) {
+  check_floating(op, {"query", query}, {3});
+  check_tensor(op, {"key", key}, query.scalar_type(), {3});
+  check_tensor(op, {"value", value}, query.scalar_type(), {3});
+  TORCH_CHECK(!causal || (!tail_q && !tail_k), "[", op, "] causal order is not defined with tail_q or tail_k; ",
+              "pass one segment per sequence");
+}
+
+void check_heads(const char* op, const Tensor& query, const Tensor& key, const Tensor& value) {
+  TORCH_CHECK(query.size(2) >= 1 && query.size(2) <= kWidest, "[", op, "] head width ", query.size(2),
+              ": must be from 1 to ", kWidest);
+  for (const Argument& a : {Argument{"key", key}, Argument{"value", value}}) {
+    check_size(op, a, 1, query.size(1), "the query's heads");
+    check_size(op, a, 2, query.size(2), "the query's head width");
+    check_size(op, a, 0, key.size(0), "the key's rows");
+    check_dense_rows(op, a);
+  }
+  check_dense_rows(op, {"query", query});
+}
+
+const int32_t* pointer(const Optional& offsets) {
+  return offsets ? offsets->const_data_ptr<int32_t>() : nullptr;
+}
+
+/// Offsets of one side: inside the tensor, and the two segments of all sequences apart from each other.
+/// Returns how many rows they cover.
+int64_t check_rows(const char* op, Argument cu, const char* tail_name, const Optional& tail, int64_t batch,
+                   int64_t rows, int64_t longest, const char* longest_name) {
+  check_offsets(op, cu, batch, 0, rows);
+  const int32_t* base = cu.tensor.const_data_ptr<int32_t>();
+  if (tail) check_offsets(op, {tail_name, *tail}, batch, base[batch], rows);
+  const int32_t* second = pointer(tail);
+  int64_t covered = 0;
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t length = base[b + 1] - base[b] + (second ? second[b + 1] - second[b] : 0);
+    TORCH_CHECK(length <= longest, "[", op, "] sequence ", b, " has ", length, " rows, more than ", longest_name,
+                " = ", longest);
+    covered += length;
+  }
+  return covered;
+}
+
+kernels::PackedHeads heads_of(const Tensor& tensor) {
+  return {const_cast<void*>(tensor.const_data_ptr()), tensor.stride(0), tensor.stride(1)};
+}
+
+/// Checked operands as the kernel takes them.
+struct Operands {
+  kernels::RaggedAttention params{};
+  bool all_queries, all_keys;  // whether every packed row belongs to a sequence
+  double cost;
+
+  Operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+           const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q, const Optional& tail_k,
+           std::optional<double> scale, bool causal) {
+    check_same_device(op, {{"query", query}, {"key", key}, {"value", value}, {"cu_seqlens_q", cu_q},
+                           {"cu_seqlens_k", cu_k}, {"tail_q", tail_q.value_or(Tensor())},
+                           {"tail_k", tail_k.value_or(Tensor())}});
+    check_types(op, query, key, value, tail_q, tail_k, causal);
+    check_heads(op, query, key, value);
+    TORCH_CHECK(cu_q.dim() == 1 && cu_q.size(0) >= 1, "[", op, "] cu_seqlens_q must have batch + 1 entries, got shape ",
+                cu_q.sizes());
+    const int64_t batch = cu_q.size(0) - 1;
+    const int64_t queries =
+        check_rows(op, {"cu_seqlens_q", cu_q}, "tail_q", tail_q, batch, query.size(0), max_q, "max_q");
+    const int64_t keys = check_rows(op, {"cu_seqlens_k", cu_k}, "tail_k", tail_k, batch, key.size(0), max_k, "max_k");
+    all_queries = queries == query.size(0);
+    all_keys = keys == key.size(0);
+    const double sequences = double(std::max<int64_t>(batch, 1));
+    cost = 2.0 * double(queries) / sequences * double(keys) / sequences * double(query.size(2));
+    params.dtype = dtype(query);
+    params.query = heads_of(query);
+    params.key = heads_of(key);
+    params.value = heads_of(value);
+    params.queries = {cu_q.const_data_ptr<int32_t>(), pointer(tail_q)};
+    params.keys = {cu_k.const_data_ptr<int32_t>(), pointer(tail_k)};
+    params.batch = batch;
+    params.heads = query.size(1);
+    params.width = query.size(2);
+    params.query_rows = query.size(0);
+    params.scale = scale.value_or(1 / std::sqrt(double(query.size(2))));
+    params.causal = causal;
+  }
+};
+
+Tensor fresh(const Tensor& like, bool fully_written) {
+  return fully_written ? at::empty(like.sizes(), like.options()) : at::zeros(like.sizes(), like.options());
+}
+
+Pair attention_cpu(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+                   const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q, const Optional& tail_k,
+                   std::optional<double> scale, bool causal) {
+  Operands operands(kOp, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+  Tensor out = fresh(query, operands.all_queries);
+  const auto sums = query.options().dtype(accumulator(query.scalar_type()));
+  Tensor lse = operands.all_queries
+                   ? at::empty({query.size(1), query.size(0)}, sums)
+                   : at::full({query.size(1), query.size(0)}, -std::numeric_limits<double>::infinity(), sums);
+  operands.params.out = heads_of(out);
+  operands.params.lse = lse.mutable_data_ptr();
+  launch(cpu_kernels(kOp).ragged_attention, operands.params, operands.params.batch * operands.params.heads,
+         operands.cost);
+  return {out, lse};
+}
+
+Pair attention_meta(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor&, const Tensor&,
+                    c10::SymInt, c10::SymInt, const Optional& tail_q, const Optional& tail_k, std::optional<double>,
+                    bool causal) {
+  check_types(kOp, query, key, value, tail_q, tail_k, causal);
+  return {at::empty_symint(query.sym_sizes(), query.options()),
+          at::empty_symint({query.sym_size(1), query.sym_size(0)},
+                           query.options().dtype(accumulator(query.scalar_type())))};
+}
+
+Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor& key, const Tensor& value,
+                    const Tensor& out, const Tensor& lse_in, const Tensor& cu_q, const Tensor& cu_k, int64_t max_q,
+                    int64_t max_k, const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
+                    bool causal) {
+  check_same_device(kBackward, {{"query", query}, {"grad_out", grad_out_in}, {"out", out}, {"lse", lse_in}});
+  Operands operands(kBackward, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+  for (const Argument& a : {Argument{"grad_out", grad_out_in}, Argument{"out", out}}) {
+    check_tensor(kBackward, a, query.scalar_type(), {3});
+    for (int64_t d = 0; d < 3; ++d) check_size(kBackward, a, d, query.size(d), "the query's shape");
+  }
+  check_tensor(kBackward, {"lse", lse_in}, accumulator(query.scalar_type()), {2});
+  check_size(kBackward, {"lse", lse_in}, 0, query.size(1), "the query's heads");
+  check_size(kBackward, {"lse", lse_in}, 1, query.size(0), "the query's rows");
+  const Tensor grad_out = grad_out_in.stride(2) == 1 ? grad_out_in : grad_out_in.contiguous();
+  const Tensor lse = lse_in.contiguous(), saved_out = out.contiguous();
+  Tensor grad_query = fresh(query, operands.all_queries);
+  Tensor grad_key = fresh(key, operands.all_keys), grad_value = fresh(value, operands.all_keys);
+
+  kernels::RaggedAttentionBackward p{};
+  p.forward = operands.params;
+  p.forward.out = heads_of(saved_out);
+  p.forward.lse = const_cast<void*>(lse.const_data_ptr());
+  p.grad_out = heads_of(grad_out);
+  p.grad_query = heads_of(grad_query);
+  p.grad_key = heads_of(grad_key);
+  p.grad_value = heads_of(grad_value);
+  launch(cpu_kernels(kBackward).ragged_attention_backward, p, p.forward.batch * p.forward.heads,
+         2.5 * operands.cost);
+  return {grad_query, grad_key, grad_value};
+}
+
+Triple backward_meta(const Tensor&, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor&,
+                     const Tensor&, const Tensor&, const Tensor&, c10::SymInt, c10::SymInt, const Optional&,
+                     const Optional&, std::optional<double>, bool) {
+  return {at::empty_symint(query.sym_sizes(), query.options()), at::empty_symint(key.sym_sizes(), key.options()),
+          at::empty_symint(value.sym_sizes(), value.options())};
+}
+
+Pair call_forward(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+                  const Tensor& cu_k, c10::SymInt max_q, c10::SymInt max_k, const Optional& tail_q,
+                  const Optional& tail_k, std::optional<double> scale, bool causal) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("adatape::ragged_attention", "")
+                             .typed<decltype(call_forward)>();
+  return op.call(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+}
+
+Triple call_backward(const Tensor& grad_out, const Tensor& query, const Tensor& key, const Tensor& value,
+                     const Tensor& out, const Tensor& lse, const Tensor& cu_q, const Tensor& cu_k, c10::SymInt max_q,
+                     c10::SymInt max_k, const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
+                     bool causal) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("adatape::ragged_attention_backward", "")
+                             .typed<decltype(call_backward)>();
+  return op.call(grad_out, query, key, value, out, lse, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+}
+
+Optional defined(const Tensor& tensor) { return tensor.defined() ? Optional(tensor) : std::nullopt; }
+
+struct RaggedAttentionFunction : torch::autograd::Function<RaggedAttentionFunction> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const Tensor& query,
+                                                const Tensor& key, const Tensor& value, const Tensor& cu_q,
+                                                const Tensor& cu_k, const c10::SymInt& max_q,
+                                                const c10::SymInt& max_k, const Optional& tail_q,
+                                                const Optional& tail_k, std::optional<double> scale, bool causal) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    auto [out, lse] = call_forward(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+    context->save_for_backward({query, key, value, out, lse, cu_q, cu_k, tail_q.value_or(Tensor()),
+                                tail_k.value_or(Tensor())});
+    context->mark_non_differentiable({lse});
+    context->set_materialize_grads(false);
+    context->saved_data["max_q"] = max_q;
+    context->saved_data["max_k"] = max_k;
+    context->saved_data["scale"] = scale;
+    context->saved_data["causal"] = causal;
+    return {out, lse};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grads) {
+    torch::autograd::variable_list result(11);
+    if (!grads[0].defined()) return result;
+    const auto s = context->get_saved_variables();
+    std::tie(result[0], result[1], result[2]) = call_backward(
+        grads[0], s[0], s[1], s[2], s[3], s[4], s[5], s[6], context->saved_data["max_q"].toSymInt(),
+        context->saved_data["max_k"].toSymInt(), defined(s[7]), defined(s[8]),
+        context->saved_data["scale"].toOptional<double>(), context->saved_data["causal"].toBool());
+    return result;
+  }
+};
+
+Pair attention_autograd(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+                        const Tensor& cu_k, c10::SymInt max_q, c10::SymInt max_k, const Optional& tail_q,
+                        const Optional& tail_k, std::optional<double> scale, bool causal) {
+  const auto out = RaggedAttentionFunction::apply(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
+                                                  causal);
+  return {out[0], out[1]};
+}
+
+}  // namespace
+
+Pair ragged_attention(const Tensor& query_THC, const Tensor& key_THC, const Tensor& value_THC,
+                      const Segments& queries, const Segments& keys, const AttentionOptions& options) {
+  return call_forward(query_THC, key_THC, value_THC, queries.cu_seqlens_B1, keys.cu_seqlens_B1, queries.longest,
+                      keys.longest, queries.tail_B1, keys.tail_B1, options.scale, options.causal);
+}
+
+TORCH_LIBRARY_FRAGMENT(adatape, m) {
+  m.def(
+      "ragged_attention(Tensor query, Tensor key, Tensor value, Tensor cu_seqlens_q, Tensor cu_seqlens_k, "
+      "SymInt max_q, SymInt max_k, *, Tensor? tail_q=None, Tensor? tail_k=None, float? scale=None, "
+      "bool causal=False) -> (Tensor out, Tensor lse)");
+  m.def(
+      "ragged_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, Tensor lse, "
+      "Tensor cu_seqlens_q, Tensor cu_seqlens_k, SymInt max_q, SymInt max_k, *, Tensor? tail_q=None, "
+      "Tensor? tail_k=None, float? scale=None, bool causal=False) "
+      "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)");
+}
+TORCH_LIBRARY_IMPL(adatape, CPU, m) {
+  m.impl("ragged_attention", attention_cpu);
+  m.impl("ragged_attention_backward", backward_cpu);
+}
+TORCH_LIBRARY_IMPL(adatape, Meta, m) {
+  m.impl("ragged_attention", attention_meta);
+  m.impl("ragged_attention_backward", backward_meta);
+}
+TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
+  m.impl("ragged_attention", attention_autograd);
+  m.impl("ragged_attention_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+}  // namespace adatape::ops

@@ -1,0 +1,228 @@
+#include "kernels/cpu/functions.h"
+#include "kernels/cpu/simd.h"
+
+namespace adatape::kernels::ADATAPE_ISA {
+namespace {
+
+constexpr int64_t kRows = 4;  // query rows that share one pass over keys or values
+
+struct Sequence {
+  const RaggedRows& rows;
+  int64_t base_first, base_count, tail_first, count;
+
+  Sequence(const RaggedRows& r, int64_t b) : rows(r) {
+    base_first = r.cu[b];
+    base_count = r.cu[b + 1] - r.cu[b];
+    tail_first = r.tail ? r.tail[b] : 0;
+    count = base_count + (r.tail ? r.tail[b + 1] - r.tail[b] : 0);
+  }
+  /// Packed row of the sequence's i-th row.
+  int64_t row(int64_t i) const { return i < base_count ? base_first + i : tail_first + i - base_count; }
+};
+
+template <class E>
+E* at(const PackedHeads& t, int64_t row, int64_t head) {
+  return static_cast<E*>(t.data) + row * t.row_stride + head * t.head_stride;
+}
+
+/// Rows of one head, widened: [count, pitch], zeros behind the width.
+template <class E, class A>
+void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch, A* out) {
+  for (int64_t i = 0; i < s.count; ++i, out += pitch) {
+    widen_row(at<E>(t, s.row(i), head), out, width);
+    for (int64_t c = width; c < pitch; ++c) out[c] = 0;
+  }
+}
+
+/// Rows of one head, transposed: [width, pitch], pitch >= count; zeros behind the count.
+template <class E, class A>
+void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch, A* out) {
+  for (int64_t j = 0; j < s.count; ++j) {
+    const E* row = at<E>(t, s.row(j), head);
+    for (int64_t c = 0; c < width; ++c) out[c * pitch + j] = widen(row[c]);
+  }
+  for (int64_t c = 0; c < width; ++c) {
+    for (int64_t j = s.count; j < pitch; ++j) out[c * pitch + j] = 0;
+  }
+}
+
+/// out[r, :] = sum_k left[r, k] * right[k, :] for R rows, vector by vector of the pitch: no sums across lanes.
+/// Serves scores (right = keys transposed), outputs (values), and their gradients.
+template <int64_t R, class A>
+void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner, A* out) {
+  for (int64_t v = 0; v < pitch; v += kLanes<A>) {
+    Vector<A> total[R] = {};
+    for (int64_t k = 0; k < inner; ++k) {
+      const Vector<A> x = load<A>(right + k * pitch + v);
+      for (int64_t r = 0; r < R; ++r) total[r] += left[r * left_pitch + k] * x;
+    }
+    for (int64_t r = 0; r < R; ++r) store(out + r * pitch + v, total[r]);
+  }
+}
+
+template <class A>
+void multiply(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner,
+              A* out) {
+  if (rows == kRows) return multiply<kRows>(left, left_pitch, right, pitch, inner, out);
+  for (int64_t r = 0; r < rows; ++r) {
+    multiply<1>(left + r * left_pitch, left_pitch, right, pitch, inner, out + r * pitch);
+  }
+}
+
+/// total[j, :] += sum_r left[r, j] * right[r, :] for j < inner: outer products, rows r in order.
+template <class A>
+void add_outer(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t right_pitch,
+               int64_t inner, int64_t pitch, A* total) {
+  for (int64_t j = 0; j < inner; ++j) {
+    for (int64_t r = 0; r < rows; ++r) {
+      add_scaled(left[r * left_pitch + j], right + r * right_pitch, total + j * pitch, pitch);
+    }
+  }
+}
+
+/// Keys that query i may see.
+int64_t visible_keys(const RaggedAttention& p, const Sequence& queries, const Sequence& keys, int64_t i) {
+  if (!p.causal) return keys.count;
+  const int64_t last = i + keys.count - queries.count;
+  return last < 0 ? 0 : last + 1;
+}
+
+template <class E, class A>
+struct Attention {
+  const RaggedAttention& p;
+  const int64_t head;
+  const Sequence queries, keys;
+  const int64_t C, width_pitch, key_pitch;
+
+  Attention(const RaggedAttention& params, int64_t item)
+      : p(params),
+        head(item % params.heads),
+        queries(params.queries, item / params.heads),
+        keys(params.keys, item / params.heads),
+        C(params.width),
+        width_pitch(padded<A>(params.width)),
+        key_pitch(padded<A>(keys.count)) {}
+
+  A* lse(int64_t i) const { return static_cast<A*>(p.lse) + head * p.query_rows + queries.row(i); }
+
+  void write_empty(int64_t i) const {
+    E* out = at<E>(p.out, queries.row(i), head);
+    for (int64_t c = 0; c < C; ++c) narrow(A(0), out + c);
+    *lse(i) = -A(__builtin_inf());
+  }
+
+  /// scores[j] <- exp(scale * scores[j] - max) for visible j, 0 behind; returns the sum, stores lse.
+  A softmax(A* scores, int64_t visible, int64_t i) const {
+    A top = -A(__builtin_inf());
+    for (int64_t j = 0; j < visible; ++j) {
+      scores[j] *= A(p.scale);
+      if (!(scores[j] <= top)) top = scores[j];
+    }
+    exponential_row(scores, top, key_pitch);
+    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
+    A total = 0;
+    for (int64_t j = 0; j < visible; ++j) total += scores[j];
+    *lse(i) = top + A(__builtin_log(total));
+    return total;
+  }
+
+  void forward() const {
+    if (keys.count == 0) {
+      for (int64_t i = 0; i < queries.count; ++i) write_empty(i);
+      return;
+    }
+    Scratch<A> key_columns(C * key_pitch), value_rows(keys.count * width_pitch);
+    Scratch<A> q(kRows * C), scores(kRows * key_pitch), out(kRows * width_pitch);
+    pack_columns<E>(p.key, keys, head, C, key_pitch, static_cast<A*>(key_columns));
+    pack_rows<E>(p.value, keys, head, C, width_pitch, static_cast<A*>(value_rows));
+    for (int64_t i = 0; i < queries.count; i += kRows) {
+      const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
+      for (int64_t r = 0; r < rows; ++r) widen_row(at<E>(p.query, queries.row(i + r), head), q + r * C, C);
+      multiply<A>(rows, q, C, key_columns, key_pitch, C, scores);
+      A total[kRows];
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t visible = visible_keys(p, queries, keys, i + r);
+        total[r] = visible ? softmax(scores + r * key_pitch, visible, i + r) : A(0);
+        if (!visible) std::memset(scores + r * key_pitch, 0, size_t(key_pitch) * sizeof(A));
+      }
+      multiply<A>(rows, scores, key_pitch, value_rows, width_pitch, keys.count, out);
+      for (int64_t r = 0; r < rows; ++r) {
+        if (visible_keys(p, queries, keys, i + r) == 0) {
+          write_empty(i + r);
+          continue;
+        }
+        A* row = out + r * width_pitch;
+        for (int64_t c = 0; c < C; ++c) row[c] /= total[r];
+        narrow_row(row, at<E>(p.out, queries.row(i + r), head), C);
+      }
+    }
+  }
+
+  /// ds <- p * (dp - delta) * scale, and scores <- p, for query i (docs/ops.md, "ragged_attention").
+  void score_gradient(A* scores, A* dp, A delta, int64_t i) const {
+    const int64_t visible = visible_keys(p, queries, keys, i);
+    const A shift = *lse(i);
+    for (int64_t j = 0; j < visible; ++j) scores[j] *= A(p.scale);
+    if (visible) exponential_row(scores, shift, key_pitch);
+    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
+    for (int64_t j = 0; j < visible; ++j) dp[j] = scores[j] * (dp[j] - delta) * A(p.scale);
+    for (int64_t j = visible; j < key_pitch; ++j) dp[j] = 0;
+  }
+
+  void backward(const RaggedAttentionBackward& g) const {
+    const int64_t W = width_pitch;
+    Scratch<A> key_columns(C * key_pitch), value_columns(C * key_pitch), key_rows(keys.count * W);
+    Scratch<A> grad_key(keys.count * W), grad_value(keys.count * W);
+    Scratch<A> q(kRows * W), upstream(kRows * W), scores(kRows * key_pitch), dp(kRows * key_pitch);
+    Scratch<A> grad_query(kRows * W), o(C);
+    pack_columns<E>(p.key, keys, head, C, key_pitch, static_cast<A*>(key_columns));
+    pack_columns<E>(p.value, keys, head, C, key_pitch, static_cast<A*>(value_columns));
+    pack_rows<E>(p.key, keys, head, C, W, static_cast<A*>(key_rows));
+    std::memset(grad_key, 0, size_t(keys.count * W) * sizeof(A));
+    std::memset(grad_value, 0, size_t(keys.count * W) * sizeof(A));
+    std::memset(q, 0, size_t(kRows * W) * sizeof(A));
+    std::memset(upstream, 0, size_t(kRows * W) * sizeof(A));
+    for (int64_t i = 0; i < queries.count; i += kRows) {
+      const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
+      for (int64_t r = 0; r < rows; ++r) {
+        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * W, C);
+        widen_row(at<E>(g.grad_out, queries.row(i + r), head), upstream + r * W, C);
+      }
+      multiply<A>(rows, q, W, key_columns, key_pitch, C, scores);
+      multiply<A>(rows, upstream, W, value_columns, key_pitch, C, dp);
+      for (int64_t r = 0; r < rows; ++r) {
+        widen_row(at<E>(p.out, queries.row(i + r), head), static_cast<A*>(o), C);
+        const A delta = dot<A>(upstream + r * W, static_cast<A*>(o), C);
+        score_gradient(scores + r * key_pitch, dp + r * key_pitch, delta, i + r);
+      }
+      multiply<A>(rows, dp, key_pitch, key_rows, W, keys.count, grad_query);
+      for (int64_t r = 0; r < rows; ++r) {
+        narrow_row(grad_query + r * W, at<E>(g.grad_query, queries.row(i + r), head), C);
+      }
+      add_outer<A>(rows, dp, key_pitch, q, W, keys.count, W, grad_key);
+      add_outer<A>(rows, scores, key_pitch, upstream, W, keys.count, W, grad_value);
+    }
+    for (int64_t j = 0; j < keys.count; ++j) {
+      narrow_row(grad_key + j * W, at<E>(g.grad_key, keys.row(j), head), C);
+      narrow_row(grad_value + j * W, at<E>(g.grad_value, keys.row(j), head), C);
+    }
+  }
+};
+
+}  // namespace
+
+void ragged_attention(const RaggedAttention& p, int64_t begin, int64_t end) {
+  with_type(p.dtype, [&](auto element) {
+    using E = decltype(element);
+    for (int64_t item = begin; item < end; ++item) Attention<E, Accumulator<E>>(p, item).forward();
+  });
+}
+
+void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t begin, int64_t end) {
+  with_type(p.forward.dtype, [&](auto element) {
+    using E = decltype(element);
+    for (int64_t item = begin; item < end; ++item) Attention<E, Accumulator<E>>(p.forward, item).backward(p);
+  });
+}
+
+}  // namespace adatape::kernels::ADATAPE_ISA

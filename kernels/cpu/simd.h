@@ -1,0 +1,226 @@
+// Vectors of the compiler (GCC and clang vector extensions), as wide as the instruction set being compiled.
+// Everything is in an unnamed namespace, and kernels avoid the standard library's templates: an inline
+// function compiled for AVX-512 must never be the copy that the linker keeps for a machine without it.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/dtype.h"
+
+namespace adatape::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int64_t kVectorBytes = 32;
+#else
+constexpr int64_t kVectorBytes = 16;
+#endif
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+template <class T>
+constexpr int64_t kLanes = kVectorBytes / int64_t(sizeof(T));
+
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
+
+/// The type that sums are kept in: double for double, else float.
+template <class E>
+struct AccumulatorOf {
+  typedef float type;
+};
+template <>
+struct AccumulatorOf<double> {
+  typedef double type;
+};
+template <class E>
+using Accumulator = typename AccumulatorOf<E>::type;
+
+inline float as_float(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline uint32_t as_bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline double widen(double x) { return x; }
+inline float widen(float x) { return x; }
+inline float widen(BFloat16 x) { return as_float(uint32_t(x.bits) << 16); }
+inline float widen(Float16 x) {
+  const uint32_t sign = uint32_t(x.bits & 0x8000u) << 16;
+  const uint32_t magnitude = x.bits & 0x7fffu;
+  if (magnitude >= 0x7c00u) return as_float(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+  // Scaling by 2^112 moves the exponent's bias and makes subnormals right.
+  return as_float(sign | as_bits(as_float(magnitude << 13) * 0x1p112f));
+}
+
+inline void narrow(double x, double* out) { *out = x; }
+inline void narrow(float x, float* out) { *out = x; }
+inline void narrow(float x, BFloat16* out) {
+  const uint32_t bits = as_bits(x);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  out->bits = nan ? 0x7fc0u : uint16_t((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+inline void narrow(float x, Float16* out) {
+  const uint32_t bits = as_bits(x), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  uint32_t half;
+  if (magnitude > 0x7f800000u) {
+    half = 0x7e00u;
+  } else if (magnitude >= 0x477ff000u) {  // rounds to 2^16 or beyond
+    half = 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // subnormal: the addition rounds at 2^-24
+    half = as_bits(as_float(magnitude) + 0.5f) - 0x3f000000u;
+  } else {
+    half = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  }
+  out->bits = uint16_t(sign | half);
+}
+
+/// kLanes<A> elements from p, widened.
+template <class A, class E>
+inline Vector<A> load(const E* p) {
+  Vector<A> v;
+  if constexpr (sizeof(E) == sizeof(A)) {
+    std::memcpy(&v, p, sizeof v);
+  } else {
+    for (int64_t i = 0; i < kLanes<A>; ++i) v[i] = widen(p[i]);
+  }
+  return v;
+}
+
+/// The first n < kLanes<A> elements from p, widened; zeros behind them.
+template <class A, class E>
+inline Vector<A> load(const E* p, int64_t n) {
+  Vector<A> v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = widen(p[i]);
+  return v;
+}
+
+template <class A>
+inline void store(A* p, Vector<A> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+/// Lanes added in a fixed order.
+template <class A>
+inline A sum(Vector<A> v) {
+  A parts[kLanes<A>];
+  store(parts, v);
+  for (int64_t half = kLanes<A> / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) parts[i] += parts[i + half];
+  }
+  return parts[0];
+}
+
+template <class A, class E1, class E2>
+inline A dot(const E1* x, const E2* y, int64_t n) {
+  Vector<A> total{};
+  int64_t i = 0;
+  for (; i + kLanes<A> <= n; i += kLanes<A>) total += load<A>(x + i) * load<A>(y + i);
+  if (i < n) total += load<A>(x + i, n - i) * load<A>(y + i, n - i);
+  return sum<A>(total);
+}
+
+/// y += a x
+template <class A, class E>
+inline void add_scaled(A a, const E* x, A* y, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes<A> <= n; i += kLanes<A>) store(y + i, load<A>(y + i) + a * load<A>(x + i));
+  for (; i < n; ++i) y[i] += a * widen(x[i]);
+}
+
+template <class A, class E>
+inline void widen_row(const E* x, A* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i]);
+}
+
+template <class A, class E>
+inline void narrow_row(const A* x, E* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) narrow(x[i], y + i);
+}
+
+inline double exponential(double x) { return __builtin_exp(x); }
+inline float exponential(float x) { return __builtin_expf(x); }
+
+/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Float: 2^k e^r with |r| <= ln2/2 and
+/// the Taylor polynomial of degree 7 (relative error below 2e-7); arguments below -87 give 0. Double: libm.
+inline void exponential_row(double* x, double shift, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = exponential(x[i] - shift);
+}
+inline void exponential_row(float* x, float shift, int64_t n) {
+  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
+  for (int64_t i = 0; i < n; i += kLanes<float>) {
+    const Vector<float> v = load<float>(x + i) - shift;
+    const Integers zero = v < -87.0f;
+    const Vector<float> bounded = v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
+    const Vector<float> k = (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
+    const Vector<float> r = (bounded - k * 0.693359375f) + k * 2.12194440e-4f;
+    Vector<float> e = Vector<float>{} + 1.0f / 5040;
+    e = e * r + 1.0f / 720;
+    e = e * r + 1.0f / 120;
+    e = e * r + 1.0f / 24;
+    e = e * r + 1.0f / 6;
+    e = e * r + 0.5f;
+    e = e * r + 1.0f;
+    e = e * r + 1.0f;
+    const Integers power = (__builtin_convertvector(k, Integers) + 127) << 23;
+    Vector<float> scale;
+    std::memcpy(&scale, &power, sizeof scale);
+    e = e * scale;
+    e = zero ? Vector<float>{} : e;
+    store(x + i, v == v ? e : v);  // NaN stays NaN
+  }
+}
+
+/// Scratch memory for one kernel call, aligned for the widest vector.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t count)
+      : data_(static_cast<T*>(std::aligned_alloc(64, (uint64_t(count) * sizeof(T) + 127) / 64 * 64))) {
+    if (!data_) std::abort();
+  }
+  ~Scratch() { std::free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  operator T*() { return data_; }
+
+ private:
+  T* data_;
+};
+
+/// n rounded up to whole vectors.
+template <class A>
+inline int64_t padded(int64_t n) {
+  return (n + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
+}
+
+/// Calls f with a value of the C++ type that `dtype` names.
+template <class F>
+inline void with_type(DType dtype, F f) {
+  switch (dtype) {
+    case DType::kFloat32: return f(float{});
+    case DType::kFloat64: return f(double{});
+    case DType::kBFloat16: return f(BFloat16{});
+    case DType::kFloat16: return f(Float16{});
+  }
+}
+
+}  // namespace
+}  // namespace adatape::kernels

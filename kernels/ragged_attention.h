@@ -1,0 +1,41 @@
+// Attention over packed sequences of unequal length; a sequence may have a second segment of rows (its tail).
+#pragma once
+
+#include "kernels/dtype.h"
+
+namespace adatape::kernels {
+
+/// Rows of sequence b in a packed tensor: base rows cu[b] .. cu[b+1], then tail[b] .. tail[b+1] (if tail).
+struct RaggedRows {
+  const int32_t* cu;    // [B + 1]
+  const int32_t* tail;  // [B + 1] absolute rows, or null
+};
+
+/// A packed tensor [rows, H, C] with a dense last dimension; strides count elements.
+struct PackedHeads {
+  void* data;
+  int64_t row_stride;
+  int64_t head_stride;
+};
+
+/// Forward: out = softmax(scale * q k^T) v per sequence and head; natural-log lse [H, Tq].
+/// A query without keys gives 0 and -inf.
+struct RaggedAttention {
+  DType dtype;
+  PackedHeads query, key, value;
+  RaggedRows queries, keys;
+  int64_t batch, heads, width, query_rows;
+  double scale;
+  bool causal;  // query i sees key j iff j <= i + (keys - queries): the last query sees the last key
+  PackedHeads out;
+  void* lse;  // [H, Tq], float (double for float64)
+};
+
+/// Backward by recomputing the probabilities from lse.
+struct RaggedAttentionBackward {
+  RaggedAttention forward;  // out and lse are inputs here
+  PackedHeads grad_out;
+  PackedHeads grad_query, grad_key, grad_value;
+};
+
+}  // namespace adatape::kernels
