@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "kernels/cpu/table.h"
 
@@ -15,11 +16,14 @@ namespace {
 
 const CpuKernels* choose() {
   const char* wanted = std::getenv("ADATAPE_CPU_ISA");
-  const auto fits = [&](const CpuKernels& table) { return !wanted || !std::strcmp(wanted, table.isa); };
+  const auto fits = [&](const CpuKernels& table) {
+    return !wanted || !*wanted || !std::strcmp(wanted, table.isa);
+  };
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq");
   if (avx512 && fits(table_avx512)) return &table_avx512;
   if (avx2 && fits(table_avx2)) return &table_avx2;
 #endif
@@ -32,5 +36,7 @@ const CpuKernels* cpu_kernels() {
   static const CpuKernels* const chosen = choose();
   return chosen;
 }
+
+void out_of_memory() { throw std::bad_alloc(); }
 
 }  // namespace adatape::kernels

@@ -1,4 +1,5 @@
-// Element types that host code and kernels agree on. Kernels see pointers and this tag, never tensors.
+// Element types that host code and kernels agree on. Kernels see pointers and this tag, never
+// tensors.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,13 @@
-// Attention over packed sequences of unequal length; a sequence may have a second segment of rows (its tail).
+// Attention over packed sequences of unequal length; a sequence may have a second segment of rows
+// (its tail).
 #pragma once
 
 #include "kernels/dtype.h"
 
 namespace adatape::kernels {
 
-/// Rows of sequence b in a packed tensor: base rows cu[b] .. cu[b+1], then tail[b] .. tail[b+1] (if tail).
+/// Rows of sequence b in a packed tensor: base rows cu[b] .. cu[b+1], then tail[b] .. tail[b+1] (if
+/// tail).
 struct RaggedRows {
   const int32_t* cu;    // [B + 1]
   const int32_t* tail;  // [B + 1] absolute rows, or null
@@ -26,7 +28,8 @@ struct RaggedAttention {
   RaggedRows queries, keys;
   int64_t batch, heads, width, query_rows;
   double scale;
-  bool causal;  // query i sees key j iff j <= i + (keys - queries): the last query sees the last key
+  bool
+      causal;  // query i sees key j iff j <= i + (keys - queries): the last query sees the last key
   PackedHeads out;
   void* lse;  // [H, Tq], float (double for float64)
 };

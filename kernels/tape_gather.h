@@ -1,4 +1,5 @@
-// The packed tape: row r of example b is sum_k weight[b,t,k] * values[index[b,t,k]], t = r - offsets[b].
+// The packed tape: row r of example b is sum_k weight[b,t,k] * values[index[b,t,k]], t = r -
+// offsets[b].
 #pragma once
 
 #include "kernels/dtype.h"
@@ -20,15 +21,16 @@ struct TapeGather {
 
 /// grad_weight[b,t,k] = grad_tape[r] . values[index]; 0 where index is -1.
 struct TapeGatherBackwardWeight {
-  TapeGather forward;       // its `tape` is unused
-  const void* grad_tape;    // [>= R, D], last dimension dense, dtype
+  TapeGather forward;     // its `tape` is unused
+  const void* grad_tape;  // [>= R, D], last dimension dense, dtype
   int64_t grad_row_stride;
   void* grad_weight;  // [B, T, K] out, accumulation type
 };
 
 /// Sums of weighted rows, segment by segment: segment s of the output is
 /// sum over p in [start[s], start[s+1]) of scale[p] * source[row[p]], in the order of p.
-/// One definition serves every deterministic scatter-add: sort the pairs by destination, sum in order.
+/// One definition serves every deterministic scatter-add: sort the pairs by destination, sum in
+/// order.
 struct SegmentSum {
   DType source_dtype;
   const void* source;  // [*, D], last dimension dense
@@ -39,8 +41,8 @@ struct SegmentSum {
   const int64_t* start;   // [S + 1]
   int64_t width;
   DType out_dtype;
-  void* out;                // segment s is stored at row out_row[s]
-  const int64_t* out_row;   // [S], or null: row s
+  void* out;               // segment s is stored at row out_row[s]
+  const int64_t* out_row;  // [S], or null: row s
   int64_t out_row_stride;
 };
 

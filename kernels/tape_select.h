@@ -1,5 +1,5 @@
-// Adaptive tape reading, all steps of one example in one go (recurrence: docs/ops.md, "tape_select").
-// Plain structs: the host packs them, a kernel on any device reads them.
+// Adaptive tape reading, all steps of one example in one go (recurrence: docs/ops.md,
+// "tape_select"). Plain structs: the host packs them, a kernel on any device reads them.
 #pragma once
 
 #include "kernels/dtype.h"
@@ -16,21 +16,22 @@ struct TapeSelect {
   int64_t keys_batch_stride;
   int64_t keys_row_stride;
   const int32_t* bank_length;  // [B] rows that exist, or null: all N
-  const bool* blocked;         // [B, N] or [N], dense; true rows are never read; or null
+  const uint8_t* blocked;      // [B, N] or [N], dense; rows that are not 0 are never read; or null
   int64_t blocked_batch_stride;
   int64_t batch, rows, width, max_tokens, merge;
   double threshold;
-  double scale;         // of the scores inside the softmax
-  bool gini;            // ponder of a step: 1 - sum w^2, else 1 - max w
-  bool average_query;   // q <- (q + z) / 2, else q <- z
-  int32_t* index;       // [B, T, K] out, -1 where nothing was read
-  void* weight;         // [B, T, K] out, A
-  int32_t* length;      // [B] out, steps taken
-  void* ponder;         // [B] out, A
+  double scale;        // of the scores inside the softmax
+  bool gini;           // ponder of a step: 1 - sum w^2, else 1 - max w
+  bool average_query;  // q <- (q + z) / 2, else q <- z
+  int32_t* index;      // [B, T, K] out, -1 where nothing was read
+  void* weight;        // [B, T, K] out, A
+  int32_t* length;     // [B] out, steps taken
+  void* ponder;        // [B] out, A
 };
 
 /// Backward of weight and ponder into query and keys.
-/// grad_keys holds one slice [N, C] per example, zero-filled by the caller where rows can be unread.
+/// grad_keys holds one slice [N, C] per example, zero-filled by the caller where rows can be
+/// unread.
 struct TapeSelectBackward {
   DType dtype;
   const void* grad_weight;  // [B, T, K] dense, A
@@ -48,7 +49,8 @@ struct TapeSelectBackward {
   bool gini;
   bool average_query;
   void* grad_query;     // [B, C] out, dtype
-  void* grad_selected;  // [B, T, K, C] out, A: the gradient of each row that was read, in reading order
+  void* grad_selected;  // [B, T, K, C] out, A: the gradient of each row that was read, in reading
+                        // order
 };
 
 }  // namespace adatape::kernels

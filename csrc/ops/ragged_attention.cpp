@@ -3,10 +3,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -24,44 +24,70 @@ constexpr const char* kOp = "ragged_attention";
 constexpr const char* kBackward = "ragged_attention_backward";
 constexpr int64_t kWidest = 256;
 
-void check_types(const char* op, const Tensor& query, const Tensor& key, const Tensor& value, const Optional& tail_q,
-                 const Optional& tail_k, bool causal) {
+/// All checks that read no data.
+void check_operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value,
+                    const Tensor& cu_q, const Tensor& cu_k, const Optional& tail_q,
+                    const Optional& tail_k, bool causal) {
+  const Tensor second_q = tail_q.value_or(Tensor()), second_k = tail_k.value_or(Tensor());
+  check_same_device(op, {{"query", query},
+                         {"key", key},
+                         {"value", value},
+                         {"cu_seqlens_q", cu_q},
+                         {"cu_seqlens_k", cu_k},
+                         {"tail_q", second_q},
+                         {"tail_k", second_k}});
   check_floating(op, {"query", query}, {3});
-  check_tensor(op, {"key", key}, query.scalar_type(), {3});
-  check_tensor(op, {"value", value}, query.scalar_type(), {3});
-  TORCH_CHECK(!causal || (!tail_q && !tail_k), "[", op, "] causal order is not defined with tail_q or tail_k; ",
-              "pass one segment per sequence");
-}
-
-void check_heads(const char* op, const Tensor& query, const Tensor& key, const Tensor& value) {
-  TORCH_CHECK(query.size(2) >= 1 && query.size(2) <= kWidest, "[", op, "] head width ", query.size(2),
-              ": must be from 1 to ", kWidest);
-  for (const Argument& a : {Argument{"key", key}, Argument{"value", value}}) {
-    check_size(op, a, 1, query.size(1), "the query's heads");
-    check_size(op, a, 2, query.size(2), "the query's head width");
-    check_size(op, a, 0, key.size(0), "the key's rows");
-    check_dense_rows(op, a);
-  }
   check_dense_rows(op, {"query", query});
+  const c10::SymInt width = query.sym_size(2);
+  TORCH_SYM_CHECK(width.sym_ge(1).sym_and(width.sym_le(kWidest)), "[", op,
+                  "] query has head width ", width, ": must be from 1 to ", kWidest);
+  for (const Argument& a : {Argument{"key", key}, Argument{"value", value}}) {
+    check_tensor(op, a, query.scalar_type(), {3});
+    check_dense_rows(op, a);
+    check_size(op, a, 0, key.sym_size(0), "the key's rows");
+    check_size(op, a, 1, query.sym_size(1), "the query's heads");
+    check_size(op, a, 2, width, "the query's head width");
+  }
+  check_tensor(op, {"cu_seqlens_q", cu_q}, at::kInt, {1});
+  TORCH_SYM_CHECK(cu_q.sym_size(0).sym_ge(1), "[", op,
+                  "] cu_seqlens_q is empty: need batch + 1 entries");
+  const c10::SymInt batch = cu_q.sym_size(0) - 1;
+  check_offsets(op, {"cu_seqlens_k", cu_k}, batch);
+  if (tail_q) check_offsets(op, {"tail_q", second_q}, batch);
+  if (tail_k) check_offsets(op, {"tail_k", second_k}, batch);
+  TORCH_CHECK(!causal || (!tail_q && !tail_k), "[", op,
+              "] causal is not defined with tail_q or tail_k; ", "pass one segment per sequence");
 }
 
 const int32_t* pointer(const Optional& offsets) {
   return offsets ? offsets->const_data_ptr<int32_t>() : nullptr;
 }
 
-/// Offsets of one side: inside the tensor, and the two segments of all sequences apart from each other.
-/// Returns how many rows they cover.
-int64_t check_rows(const char* op, Argument cu, const char* tail_name, const Optional& tail, int64_t batch,
-                   int64_t rows, int64_t longest, const char* longest_name) {
-  check_offsets(op, cu, batch, 0, rows);
-  const int32_t* base = cu.tensor.const_data_ptr<int32_t>();
-  if (tail) check_offsets(op, {tail_name, *tail}, batch, base[batch], rows);
-  const int32_t* second = pointer(tail);
+/// One side of the attention, as messages call it.
+struct Side {
+  const char *tensor, *cu_seqlens, *tail, *longest;
+};
+constexpr Side kQueries{"query", "cu_seqlens_q", "tail_q", "max_q"};
+constexpr Side kKeys{"key", "cu_seqlens_k", "tail_k", "max_k"};
+
+/// Offsets of one side: inside the tensor's `rows`, and no row in both segments, so that no two
+/// sequences write to one row. Returns how many rows they cover.
+int64_t check_rows(const char* op, const Side& side, const Tensor& cu_seqlens, const Optional& tail,
+                   int64_t rows, int64_t longest) {
+  check_offset_values(op, {side.cu_seqlens, cu_seqlens}, rows, side.tensor);
+  const int64_t batch = cu_seqlens.size(0) - 1;
+  const int32_t *base = pointer(cu_seqlens), *second = pointer(tail);
+  if (tail) {
+    check_offset_values(op, {side.tail, *tail}, rows, side.tensor);
+    const int32_t first = std::max(base[0], second[0]), last = std::min(base[batch], second[batch]);
+    TORCH_CHECK(first >= last, "[", op, "] ", side.tail, " and ", side.cu_seqlens,
+                " overlap: both hold row ", first);
+  }
   int64_t covered = 0;
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t length = base[b + 1] - base[b] + (second ? second[b + 1] - second[b] : 0);
-    TORCH_CHECK(length <= longest, "[", op, "] sequence ", b, " has ", length, " rows, more than ", longest_name,
-                " = ", longest);
+    TORCH_CHECK(length <= longest, "[", op, "] ", side.longest, " is ", longest, ", but sequence ",
+                b, " has ", length, " rows");
     covered += length;
   }
   return covered;
@@ -77,20 +103,14 @@ struct Operands {
   bool all_queries, all_keys;  // whether every packed row belongs to a sequence
   double cost;
 
-  Operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
-           const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q, const Optional& tail_k,
-           std::optional<double> scale, bool causal) {
-    check_same_device(op, {{"query", query}, {"key", key}, {"value", value}, {"cu_seqlens_q", cu_q},
-                           {"cu_seqlens_k", cu_k}, {"tail_q", tail_q.value_or(Tensor())},
-                           {"tail_k", tail_k.value_or(Tensor())}});
-    check_types(op, query, key, value, tail_q, tail_k, causal);
-    check_heads(op, query, key, value);
-    TORCH_CHECK(cu_q.dim() == 1 && cu_q.size(0) >= 1, "[", op, "] cu_seqlens_q must have batch + 1 entries, got shape ",
-                cu_q.sizes());
+  Operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value,
+           const Tensor& cu_q, const Tensor& cu_k, int64_t max_q, int64_t max_k,
+           const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
+           bool causal) {
+    check_operands(op, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
     const int64_t batch = cu_q.size(0) - 1;
-    const int64_t queries =
-        check_rows(op, {"cu_seqlens_q", cu_q}, "tail_q", tail_q, batch, query.size(0), max_q, "max_q");
-    const int64_t keys = check_rows(op, {"cu_seqlens_k", cu_k}, "tail_k", tail_k, batch, key.size(0), max_k, "max_k");
+    const int64_t queries = check_rows(op, kQueries, cu_q, tail_q, query.size(0), max_q);
+    const int64_t keys = check_rows(op, kKeys, cu_k, tail_k, key.size(0), max_k);
     all_queries = queries == query.size(0);
     all_keys = keys == key.size(0);
     const double sequences = double(std::max<int64_t>(batch, 1));
@@ -111,47 +131,59 @@ struct Operands {
 };
 
 Tensor fresh(const Tensor& like, bool fully_written) {
-  return fully_written ? at::empty(like.sizes(), like.options()) : at::zeros(like.sizes(), like.options());
+  return fully_written ? at::empty(like.sizes(), like.options())
+                       : at::zeros(like.sizes(), like.options());
 }
 
 Pair attention_cpu(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
-                   const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q, const Optional& tail_k,
-                   std::optional<double> scale, bool causal) {
-  Operands operands(kOp, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+                   const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q,
+                   const Optional& tail_k, std::optional<double> scale, bool causal) {
+  Operands operands(kOp, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
+                    causal);
   Tensor out = fresh(query, operands.all_queries);
   const auto sums = query.options().dtype(accumulator(query.scalar_type()));
-  Tensor lse = operands.all_queries
-                   ? at::empty({query.size(1), query.size(0)}, sums)
-                   : at::full({query.size(1), query.size(0)}, -std::numeric_limits<double>::infinity(), sums);
+  Tensor lse = operands.all_queries ? at::empty({query.size(1), query.size(0)}, sums)
+                                    : at::full({query.size(1), query.size(0)},
+                                               -std::numeric_limits<double>::infinity(), sums);
   operands.params.out = heads_of(out);
   operands.params.lse = lse.mutable_data_ptr();
-  launch(cpu_kernels(kOp).ragged_attention, operands.params, operands.params.batch * operands.params.heads,
-         operands.cost);
+  launch(kOp, &kernels::CpuKernels::ragged_attention, operands.params,
+         operands.params.batch * operands.params.heads, operands.cost);
   return {out, lse};
 }
 
-Pair attention_meta(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor&, const Tensor&,
-                    c10::SymInt, c10::SymInt, const Optional& tail_q, const Optional& tail_k, std::optional<double>,
-                    bool causal) {
-  check_types(kOp, query, key, value, tail_q, tail_k, causal);
+Pair attention_meta(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+                    const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
+                    const Optional& tail_k, std::optional<double>, bool causal) {
+  check_operands(kOp, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
   return {at::empty_symint(query.sym_sizes(), query.options()),
           at::empty_symint({query.sym_size(1), query.sym_size(0)},
                            query.options().dtype(accumulator(query.scalar_type())))};
 }
 
-Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor& key, const Tensor& value,
-                    const Tensor& out, const Tensor& lse_in, const Tensor& cu_q, const Tensor& cu_k, int64_t max_q,
-                    int64_t max_k, const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
-                    bool causal) {
-  check_same_device(kBackward, {{"query", query}, {"grad_out", grad_out_in}, {"out", out}, {"lse", lse_in}});
-  Operands operands(kBackward, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
-  for (const Argument& a : {Argument{"grad_out", grad_out_in}, Argument{"out", out}}) {
+/// All checks of what the backward has besides the forward's operands; they read no data.
+void check_saved(const Tensor& query, const Tensor& grad_out, const Tensor& out,
+                 const Tensor& lse) {
+  check_same_device(kBackward,
+                    {{"query", query}, {"grad_out", grad_out}, {"out", out}, {"lse", lse}});
+  check_floating(kBackward, {"query", query}, {3});
+  for (const Argument& a : {Argument{"grad_out", grad_out}, Argument{"out", out}}) {
     check_tensor(kBackward, a, query.scalar_type(), {3});
-    for (int64_t d = 0; d < 3; ++d) check_size(kBackward, a, d, query.size(d), "the query's shape");
+    check_same_shape(kBackward, a, {"query", query});
   }
-  check_tensor(kBackward, {"lse", lse_in}, accumulator(query.scalar_type()), {2});
-  check_size(kBackward, {"lse", lse_in}, 0, query.size(1), "the query's heads");
-  check_size(kBackward, {"lse", lse_in}, 1, query.size(0), "the query's rows");
+  check_tensor(kBackward, {"lse", lse}, accumulator(query.scalar_type()), {2});
+  check_size(kBackward, {"lse", lse}, 0, query.sym_size(1), "the query's heads");
+  check_size(kBackward, {"lse", lse}, 1, query.sym_size(0), "the query's rows");
+}
+
+Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor& key,
+                    const Tensor& value, const Tensor& out, const Tensor& lse_in,
+                    const Tensor& cu_q, const Tensor& cu_k, int64_t max_q, int64_t max_k,
+                    const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
+                    bool causal) {
+  check_saved(query, grad_out_in, out, lse_in);
+  Operands operands(kBackward, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
+                    causal);
   const Tensor grad_out = grad_out_in.stride(2) == 1 ? grad_out_in : grad_out_in.contiguous();
   const Tensor lse = lse_in.contiguous(), saved_out = out.contiguous();
   Tensor grad_query = fresh(query, operands.all_queries);
@@ -165,15 +197,19 @@ Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor
   p.grad_query = heads_of(grad_query);
   p.grad_key = heads_of(grad_key);
   p.grad_value = heads_of(grad_value);
-  launch(cpu_kernels(kBackward).ragged_attention_backward, p, p.forward.batch * p.forward.heads,
-         2.5 * operands.cost);
+  launch(kBackward, &kernels::CpuKernels::ragged_attention_backward, p,
+         p.forward.batch * p.forward.heads, 2.5 * operands.cost);
   return {grad_query, grad_key, grad_value};
 }
 
-Triple backward_meta(const Tensor&, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor&,
-                     const Tensor&, const Tensor&, const Tensor&, c10::SymInt, c10::SymInt, const Optional&,
-                     const Optional&, std::optional<double>, bool) {
-  return {at::empty_symint(query.sym_sizes(), query.options()), at::empty_symint(key.sym_sizes(), key.options()),
+Triple backward_meta(const Tensor& grad_out, const Tensor& query, const Tensor& key,
+                     const Tensor& value, const Tensor& out, const Tensor& lse, const Tensor& cu_q,
+                     const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
+                     const Optional& tail_k, std::optional<double>, bool causal) {
+  check_saved(query, grad_out, out, lse);
+  check_operands(kBackward, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+  return {at::empty_symint(query.sym_sizes(), query.options()),
+          at::empty_symint(key.sym_sizes(), key.options()),
           at::empty_symint(value.sym_sizes(), value.options())};
 }
 
@@ -186,26 +222,33 @@ Pair call_forward(const Tensor& query, const Tensor& key, const Tensor& value, c
   return op.call(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
 }
 
-Triple call_backward(const Tensor& grad_out, const Tensor& query, const Tensor& key, const Tensor& value,
-                     const Tensor& out, const Tensor& lse, const Tensor& cu_q, const Tensor& cu_k, c10::SymInt max_q,
-                     c10::SymInt max_k, const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
+Triple call_backward(const Tensor& grad_out, const Tensor& query, const Tensor& key,
+                     const Tensor& value, const Tensor& out, const Tensor& lse, const Tensor& cu_q,
+                     const Tensor& cu_k, c10::SymInt max_q, c10::SymInt max_k,
+                     const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
                      bool causal) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("adatape::ragged_attention_backward", "")
                              .typed<decltype(call_backward)>();
-  return op.call(grad_out, query, key, value, out, lse, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+  return op.call(grad_out, query, key, value, out, lse, cu_q, cu_k, max_q, max_k, tail_q, tail_k,
+                 scale, causal);
 }
 
-Optional defined(const Tensor& tensor) { return tensor.defined() ? Optional(tensor) : std::nullopt; }
+Optional defined(const Tensor& tensor) {
+  return tensor.defined() ? Optional(tensor) : std::nullopt;
+}
 
 struct RaggedAttentionFunction : torch::autograd::Function<RaggedAttentionFunction> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const Tensor& query,
-                                                const Tensor& key, const Tensor& value, const Tensor& cu_q,
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const Tensor& query, const Tensor& key,
+                                                const Tensor& value, const Tensor& cu_q,
                                                 const Tensor& cu_k, const c10::SymInt& max_q,
                                                 const c10::SymInt& max_k, const Optional& tail_q,
-                                                const Optional& tail_k, std::optional<double> scale, bool causal) {
+                                                const Optional& tail_k, std::optional<double> scale,
+                                                bool causal) {
     at::AutoDispatchBelowADInplaceOrView below;
-    auto [out, lse] = call_forward(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
+    auto [out, lse] =
+        call_forward(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale, causal);
     context->save_for_backward({query, key, value, out, lse, cu_q, cu_k, tail_q.value_or(Tensor()),
                                 tail_k.value_or(Tensor())});
     context->mark_non_differentiable({lse});
@@ -230,30 +273,36 @@ struct RaggedAttentionFunction : torch::autograd::Function<RaggedAttentionFuncti
   }
 };
 
-Pair attention_autograd(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
-                        const Tensor& cu_k, c10::SymInt max_q, c10::SymInt max_k, const Optional& tail_q,
-                        const Optional& tail_k, std::optional<double> scale, bool causal) {
-  const auto out = RaggedAttentionFunction::apply(query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
-                                                  causal);
+Pair attention_autograd(const Tensor& query, const Tensor& key, const Tensor& value,
+                        const Tensor& cu_q, const Tensor& cu_k, c10::SymInt max_q,
+                        c10::SymInt max_k, const Optional& tail_q, const Optional& tail_k,
+                        std::optional<double> scale, bool causal) {
+  const auto out = RaggedAttentionFunction::apply(query, key, value, cu_q, cu_k, max_q, max_k,
+                                                  tail_q, tail_k, scale, causal);
   return {out[0], out[1]};
 }
 
 }  // namespace
 
 Pair ragged_attention(const Tensor& query_THC, const Tensor& key_THC, const Tensor& value_THC,
-                      const Segments& queries, const Segments& keys, const AttentionOptions& options) {
-  return call_forward(query_THC, key_THC, value_THC, queries.cu_seqlens_B1, keys.cu_seqlens_B1, queries.longest,
-                      keys.longest, queries.tail_B1, keys.tail_B1, options.scale, options.causal);
+                      const Segments& queries, const Segments& keys,
+                      const AttentionOptions& options) {
+  return call_forward(query_THC, key_THC, value_THC, queries.cu_seqlens_B1, keys.cu_seqlens_B1,
+                      queries.longest, keys.longest, queries.tail_B1, keys.tail_B1, options.scale,
+                      options.causal);
 }
 
 TORCH_LIBRARY_FRAGMENT(adatape, m) {
   m.def(
-      "ragged_attention(Tensor query, Tensor key, Tensor value, Tensor cu_seqlens_q, Tensor cu_seqlens_k, "
+      "ragged_attention(Tensor query, Tensor key, Tensor value, Tensor cu_seqlens_q, Tensor "
+      "cu_seqlens_k, "
       "SymInt max_q, SymInt max_k, *, Tensor? tail_q=None, Tensor? tail_k=None, float? scale=None, "
       "bool causal=False) -> (Tensor out, Tensor lse)");
   m.def(
-      "ragged_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, Tensor lse, "
-      "Tensor cu_seqlens_q, Tensor cu_seqlens_k, SymInt max_q, SymInt max_k, *, Tensor? tail_q=None, "
+      "ragged_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor "
+      "out, Tensor lse, "
+      "Tensor cu_seqlens_q, Tensor cu_seqlens_k, SymInt max_q, SymInt max_k, *, Tensor? "
+      "tail_q=None, "
       "Tensor? tail_k=None, float? scale=None, bool causal=False) "
       "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)");
 }
@@ -267,7 +316,8 @@ TORCH_LIBRARY_IMPL(adatape, Meta, m) {
 }
 TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
   m.impl("ragged_attention", attention_autograd);
-  m.impl("ragged_attention_backward", torch::autograd::autogradNotImplementedFallback());
+  m.impl("ragged_attention_backward",
+         torch::CppFunction::makeFromBoxedFunction<&differentiate_once>());
 }
 
 }  // namespace adatape::ops

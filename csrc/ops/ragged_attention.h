@@ -12,9 +12,9 @@ namespace adatape::ops {
 
 /// The rows of each sequence in a packed tensor; see Ragged for the layout.
 struct Segments {
-  at::Tensor cu_seqlens_B1;            ///< int32 [B + 1], first segment
-  std::optional<at::Tensor> tail_B1;   ///< int32 [B + 1], absolute rows of the second segment
-  int64_t longest;                     ///< an upper bound of a sequence's length
+  at::Tensor cu_seqlens_B1;           ///< int32 [B + 1], first segment
+  std::optional<at::Tensor> tail_B1;  ///< int32 [B + 1], absolute rows of the second segment
+  int64_t longest;                    ///< an upper bound of a sequence's length
 };
 
 struct AttentionOptions {
@@ -22,12 +22,14 @@ struct AttentionOptions {
   bool causal = false;          ///< the last query sees the last key; not with tails
 };
 
-/// out [Tq, H, C] = softmax(scale * q k^T) v, and the natural-log lse [H, Tq] (float32; float64 for float64).
-/// query [Tq, H, C]; key and value [Tk, H, C]; all row and head strides are free. A query without keys gives
-/// out 0 and lse -inf; rows of no sequence give the same. lse is not differentiable.
-/// Throws c10::Error with a sentence beginning "[ragged_attention]".
-std::tuple<at::Tensor, at::Tensor> ragged_attention(const at::Tensor& query_THC, const at::Tensor& key_THC,
-                                                    const at::Tensor& value_THC, const Segments& queries,
-                                                    const Segments& keys, const AttentionOptions& options = {});
+/// out [Tq, H, C] = softmax(scale * q k^T) v, and the natural-log lse [H, Tq] (float32; float64 for
+/// float64). query [Tq, H, C]; key and value [Tk, H, C]; all row and head strides are free. A query
+/// without keys gives out 0 and lse -inf; rows of no sequence give the same. lse is not
+/// differentiable. Throws c10::Error with a sentence beginning "[ragged_attention]".
+std::tuple<at::Tensor, at::Tensor> ragged_attention(const at::Tensor& query_THC,
+                                                    const at::Tensor& key_THC,
+                                                    const at::Tensor& value_THC,
+                                                    const Segments& queries, const Segments& keys,
+                                                    const AttentionOptions& options = {});
 
 }  // namespace adatape::ops

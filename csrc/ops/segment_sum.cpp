@@ -34,16 +34,20 @@ Segments sort_by_destination(const std::vector<int64_t>& destination, int64_t ro
   return s;
 }
 
-/// Runs the kernel over the segments given by `start`, writing segment s to row out_row[s] (null: s).
-void run(const char* op, const at::Tensor& source, const std::vector<int64_t>& row, const at::Tensor& scale,
-         const std::vector<int64_t>& start, const at::Tensor& out, const int64_t* out_row) {
+/// Runs the kernel over the segments given by `start`, writing segment s to row out_row[s] (null:
+/// s).
+void run(const char* op, const at::Tensor& source, const std::vector<int64_t>& row,
+         const at::Tensor& scale, const std::vector<int64_t>& start, const at::Tensor& out,
+         const int64_t* out_row) {
   kernels::SegmentSum p{};
   p.source_dtype = dtype(source);
   p.source = source.const_data_ptr();
   p.source_row_stride = source.stride(0);
   p.row = row.data();
-  if (scale.defined() && scale.scalar_type() == at::kDouble) p.scale64 = scale.const_data_ptr<double>();
-  if (scale.defined() && scale.scalar_type() == at::kFloat) p.scale32 = scale.const_data_ptr<float>();
+  if (scale.defined() && scale.scalar_type() == at::kDouble)
+    p.scale64 = scale.const_data_ptr<double>();
+  if (scale.defined() && scale.scalar_type() == at::kFloat)
+    p.scale32 = scale.const_data_ptr<float>();
   p.start = start.data();
   p.width = source.size(1);
   p.out_dtype = dtype(out);
@@ -51,13 +55,14 @@ void run(const char* op, const at::Tensor& source, const std::vector<int64_t>& r
   p.out_row = out_row;
   p.out_row_stride = out.stride(0);
   const int64_t segments = int64_t(start.size()) - 1;
-  launch(cpu_kernels(op).segment_sum, p, segments, double(row.size()) / double(segments) * double(p.width));
+  launch(op, &kernels::CpuKernels::segment_sum, p, segments,
+         double(row.size()) / double(segments) * double(p.width));
 }
 
 }  // namespace
 
-at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPairs& pairs, int64_t rows,
-                       at::ScalarType type) {
+at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPairs& pairs,
+                       int64_t rows, at::ScalarType type) {
   const int64_t width = source.size(1);
   at::Tensor out = at::zeros({rows, width}, source.options().dtype(type));
   if (pairs.destination.empty() || width == 0) return out;
@@ -71,8 +76,10 @@ at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPa
     scale = at::empty({int64_t(row.size())}, source.options().dtype(sums));
     for (size_t p = 0; p < row.size(); ++p) {
       const double value = pairs.scale[s.order[p]];
-      if (sums == at::kDouble) scale.mutable_data_ptr<double>()[p] = value;
-      else scale.mutable_data_ptr<float>()[p] = float(value);
+      if (sums == at::kDouble)
+        scale.mutable_data_ptr<double>()[p] = value;
+      else
+        scale.mutable_data_ptr<float>()[p] = float(value);
     }
   }
 

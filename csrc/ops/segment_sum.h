@@ -1,5 +1,5 @@
-// Scatter-add that is bit-reproducible: pairs are sorted by destination and summed in their order, long
-// segments in blocks of a fixed size, so neither thread count nor batch-mates change a bit.
+// Scatter-add that is bit-reproducible: pairs are sorted by destination and summed in their order,
+// long segments in blocks of a fixed size, so neither thread count nor batch-mates change a bit.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,8 +16,9 @@ struct ScatterPairs {
 };
 
 /// Sums of the pairs into a fresh [rows, D] tensor of `type`; rows without a pair are 0.
-/// source [*, D], last dimension dense. Sums run in float32 (float64 for float64 sources), rounded once.
-at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPairs& pairs, int64_t rows,
-                       at::ScalarType type);
+/// source [*, D], last dimension dense. Sums run in float32 (float64 for float64 sources), rounded
+/// once.
+at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPairs& pairs,
+                       int64_t rows, at::ScalarType type);
 
 }  // namespace adatape::ops

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -17,10 +16,19 @@ using at::Tensor;
 constexpr const char* kOp = "tape_gather";
 constexpr const char* kBackward = "tape_gather_backward";
 
-void check_types(const char* op, const Tensor& values, const Tensor& index, const Tensor& weight) {
+/// All checks that read no data.
+void check_operands(const char* op, const Tensor& values, const Tensor& index, const Tensor& weight,
+                    const Tensor& offsets) {
+  check_same_device(
+      op, {{"values", values}, {"index", index}, {"weight", weight}, {"offsets", offsets}});
   check_floating(op, {"values", values}, {2, 3});
+  check_dense_rows(op, {"values", values});
   check_tensor(op, {"index", index}, at::kInt, {3});
+  const c10::SymInt batch = index.sym_size(0);
+  if (values.dim() == 3) check_size(op, {"values", values}, 0, batch, "the index's batch");
   check_tensor(op, {"weight", weight}, accumulator(values.scalar_type()), {3});
+  check_same_shape(op, {"weight", weight}, {"index", index});
+  check_offsets(op, {"offsets", offsets}, batch);
 }
 
 /// Rows that the offsets make the gather read: in range, and no more steps than the index has.
@@ -30,11 +38,11 @@ void check_rows_read(const char* op, const Tensor& index, const Tensor& offsets,
   const int32_t* row = index.const_data_ptr<int32_t>();
   for (int64_t b = 0; b < index.size(0); ++b, row += T * K) {
     const int64_t steps = offset[b + 1] - offset[b];
-    TORCH_CHECK(steps <= T, "[", op, "] offsets give example ", b, " a tape of ", steps, " rows, but index has ",
-                T, " steps");
+    TORCH_CHECK(steps <= T, "[", op, "] offsets give example ", b, " a tape of ", steps,
+                " rows, but index has ", T, " steps");
     for (int64_t i = 0; i < steps * K; ++i) {
-      TORCH_CHECK(-1 <= row[i] && row[i] < rows, "[", op, "] index[", b, ", ", i / K, ", ", i % K, "] is ",
-                  row[i], ", but the bank has ", rows, " rows");
+      TORCH_CHECK(-1 <= row[i] && row[i] < rows, "[", op, "] index[", b, ", ", i / K, ", ", i % K,
+                  "] is ", row[i], ", but the bank has ", rows, " rows");
     }
   }
 }
@@ -45,27 +53,25 @@ struct Operands {
   kernels::TapeGather params{};
 
   Operands(const char* op, const Tensor& values, const Tensor& index_in, const Tensor& weight_in,
-           const Tensor& offsets_in, int64_t total) {
-    check_same_device(op, {{"values", values}, {"index", index_in}, {"weight", weight_in}, {"offsets", offsets_in}});
-    check_types(op, values, index_in, weight_in);
-    check_dense_rows(op, {"values", values});
-    const int64_t batch = index_in.size(0);
-    if (values.dim() == 3) check_size(op, {"values", values}, 0, batch, "the index's batch");
-    for (int64_t d = 0; d < 3; ++d) check_size(op, {"weight", weight_in}, d, index_in.size(d), "the index's shape");
-    check_offsets(op, {"offsets", offsets_in}, batch, 0, total);
+           const Tensor& offsets_in, int64_t total, const char* total_name) {
+    check_operands(op, values, index_in, weight_in, offsets_in);
+    check_offset_values(op, {"offsets", offsets_in}, total, total_name);
     index = index_in.contiguous();
     weight = weight_in.contiguous();
     offsets = offsets_in;
-    TORCH_CHECK(offsets.const_data_ptr<int32_t>()[0] == 0, "[", op, "] offsets must start at 0");
+    const int32_t first = offsets.const_data_ptr<int32_t>()[0];
+    TORCH_CHECK(first == 0, "[", op, "] offsets starts at ", first,
+                ": the first tape row must be 0");
     check_rows_read(op, index, offsets, values.size(-2));
     params.dtype = dtype(values);
     params.values = values.const_data_ptr();
-    params.values_batch_stride = values.dim() == 3 ? values.stride(0) : 0;
-    params.values_row_stride = values.stride(-2);
+    const bool some = values.numel() > 0;
+    params.values_batch_stride = some && values.dim() == 3 ? values.stride(0) : 0;
+    params.values_row_stride = some ? values.stride(-2) : 0;
     params.index = index.const_data_ptr<int32_t>();
     params.weight = weight.const_data_ptr();
     params.offsets = offsets.const_data_ptr<int32_t>();
-    params.batch = batch;
+    params.batch = index.size(0);
     params.rows = values.size(-2);
     params.width = values.size(-1);
     params.max_tokens = index.size(1);
@@ -75,23 +81,32 @@ struct Operands {
   int64_t tape_rows() const { return params.offsets[params.batch]; }
   /// Multiply-adds of an average example.
   double cost() const {
-    return double(tape_rows()) / double(std::max<int64_t>(params.batch, 1)) * double(params.merge * params.width);
+    return double(tape_rows()) / double(std::max<int64_t>(params.batch, 1)) *
+           double(params.merge * params.width);
   }
 };
 
-Tensor gather_cpu(const Tensor& values, const Tensor& index, const Tensor& weight, const Tensor& offsets,
-                  int64_t total) {
-  Operands operands(kOp, values, index, weight, offsets, total);
+void check_total(const c10::SymInt& total) {
+  TORCH_SYM_CHECK(total.sym_ge(0), "[tape_gather] total is ", total,
+                  ": need total >= offsets[batch]");
+}
+
+Tensor gather_cpu(const Tensor& values, const Tensor& index, const Tensor& weight,
+                  const Tensor& offsets, int64_t total) {
+  check_total(total);
+  Operands operands(kOp, values, index, weight, offsets, total, "the tape, its total");
   Tensor tape = at::empty({total, values.size(-1)}, values.options());
   tape.narrow(0, operands.tape_rows(), total - operands.tape_rows()).zero_();
   operands.params.tape = tape.mutable_data_ptr();
-  launch(cpu_kernels(kOp).tape_gather, operands.params, operands.params.batch, operands.cost());
+  launch(kOp, &kernels::CpuKernels::tape_gather, operands.params, operands.params.batch,
+         operands.cost());
   return tape;
 }
 
-Tensor gather_meta(const Tensor& values, const Tensor& index, const Tensor& weight, const Tensor&,
-                   c10::SymInt total) {
-  check_types(kOp, values, index, weight);
+Tensor gather_meta(const Tensor& values, const Tensor& index, const Tensor& weight,
+                   const Tensor& offsets, c10::SymInt total) {
+  check_operands(kOp, values, index, weight, offsets);
+  check_total(total);
   return at::empty_symint({total, values.sym_size(-1)}, values.options());
 }
 
@@ -109,18 +124,24 @@ Tensor values_gradient(const Operands& operands, const Tensor& grad_tape, const 
                                  : double(static_cast<const float*>(p.weight)[first + i]));
     }
   }
-  return scatter_sum(kBackward, grad_tape, pairs, shared ? p.rows : p.batch * p.rows, values.scalar_type())
+  return scatter_sum(kBackward, grad_tape, pairs, shared ? p.rows : p.batch * p.rows,
+                     values.scalar_type())
       .view(values.sizes());
 }
 
-std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_tape_in, const Tensor& values, const Tensor& index,
-                                        const Tensor& weight, const Tensor& offsets, std::array<bool, 2> mask) {
-  check_same_device(kBackward, {{"values", values}, {"grad_tape", grad_tape_in}});
-  check_tensor(kBackward, {"grad_tape", grad_tape_in}, values.scalar_type(), {2});
-  const Tensor grad_tape = grad_tape_in.stride(1) == 1 ? grad_tape_in : grad_tape_in.contiguous();
-  Operands operands(kBackward, values, index, weight, offsets, grad_tape.size(0));
-  check_size(kBackward, {"grad_tape", grad_tape}, 1, values.size(-1), "the values' width");
+void check_gradient(const Tensor& grad_tape, const Tensor& values) {
+  check_same_device(kBackward, {{"values", values}, {"grad_tape", grad_tape}});
+  check_floating(kBackward, {"values", values}, {2, 3});
+  check_tensor(kBackward, {"grad_tape", grad_tape}, values.scalar_type(), {2});
+  check_size(kBackward, {"grad_tape", grad_tape}, 1, values.sym_size(-1), "the values' width");
+}
 
+std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_tape_in, const Tensor& values,
+                                        const Tensor& index, const Tensor& weight,
+                                        const Tensor& offsets, std::array<bool, 2> mask) {
+  check_gradient(grad_tape_in, values);
+  const Tensor grad_tape = grad_tape_in.stride(1) == 1 ? grad_tape_in : grad_tape_in.contiguous();
+  Operands operands(kBackward, values, index, weight, offsets, grad_tape.size(0), "grad_tape");
   Tensor grad_values, grad_weight;
   if (mask[0]) grad_values = values_gradient(operands, grad_tape, values);
   if (mask[1]) {
@@ -130,19 +151,23 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_tape_in, const Tensor
     p.grad_tape = grad_tape.const_data_ptr();
     p.grad_row_stride = grad_tape.stride(0);
     p.grad_weight = grad_weight.mutable_data_ptr();
-    launch(cpu_kernels(kBackward).tape_gather_backward_weight, p, operands.params.batch, operands.cost());
+    launch(kBackward, &kernels::CpuKernels::tape_gather_backward_weight, p, operands.params.batch,
+           operands.cost());
   }
   return {grad_values, grad_weight};
 }
 
-std::tuple<Tensor, Tensor> backward_meta(const Tensor&, const Tensor& values, const Tensor&, const Tensor& weight,
-                                         const Tensor&, std::array<bool, 2> mask) {
+std::tuple<Tensor, Tensor> backward_meta(const Tensor& grad_tape, const Tensor& values,
+                                         const Tensor& index, const Tensor& weight,
+                                         const Tensor& offsets, std::array<bool, 2> mask) {
+  check_gradient(grad_tape, values);
+  check_operands(kBackward, values, index, weight, offsets);
   return {mask[0] ? at::empty_symint(values.sym_sizes(), values.options()) : Tensor(),
           mask[1] ? at::empty_symint(weight.sym_sizes(), weight.options()) : Tensor()};
 }
 
-Tensor call_forward(const Tensor& values, const Tensor& index, const Tensor& weight, const Tensor& offsets,
-                    c10::SymInt total) {
+Tensor call_forward(const Tensor& values, const Tensor& index, const Tensor& weight,
+                    const Tensor& offsets, c10::SymInt total) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("adatape::tape_gather", "")
                              .typed<decltype(call_forward)>();
@@ -150,8 +175,9 @@ Tensor call_forward(const Tensor& values, const Tensor& index, const Tensor& wei
 }
 
 struct TapeGatherFunction : torch::autograd::Function<TapeGatherFunction> {
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& values, const Tensor& index,
-                        const Tensor& weight, const Tensor& offsets, const c10::SymInt& total) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& values,
+                        const Tensor& index, const Tensor& weight, const Tensor& offsets,
+                        const c10::SymInt& total) {
     at::AutoDispatchBelowADInplaceOrView below;
     context->save_for_backward({values, index, weight, offsets});
     return call_forward(values, index, weight, offsets, total);
@@ -170,22 +196,25 @@ struct TapeGatherFunction : torch::autograd::Function<TapeGatherFunction> {
   }
 };
 
-Tensor gather_autograd(const Tensor& values, const Tensor& index, const Tensor& weight, const Tensor& offsets,
-                       c10::SymInt total) {
+Tensor gather_autograd(const Tensor& values, const Tensor& index, const Tensor& weight,
+                       const Tensor& offsets, c10::SymInt total) {
   return TapeGatherFunction::apply(values, index, weight, offsets, total);
 }
 
 }  // namespace
 
-Tensor tape_gather(const Tensor& values, const Tensor& index_BTK, const Tensor& weight_BTK, const Tensor& offsets_B1,
-                   int64_t total) {
+Tensor tape_gather(const Tensor& values, const Tensor& index_BTK, const Tensor& weight_BTK,
+                   const Tensor& offsets_B1, int64_t total) {
   return call_forward(values, index_BTK, weight_BTK, offsets_B1, total);
 }
 
 TORCH_LIBRARY_FRAGMENT(adatape, m) {
-  m.def("tape_gather(Tensor values, Tensor index, Tensor weight, Tensor offsets, SymInt total) -> Tensor");
   m.def(
-      "tape_gather_backward(Tensor grad_tape, Tensor values, Tensor index, Tensor weight, Tensor offsets, "
+      "tape_gather(Tensor values, Tensor index, Tensor weight, Tensor offsets, SymInt total) -> "
+      "Tensor");
+  m.def(
+      "tape_gather_backward(Tensor grad_tape, Tensor values, Tensor index, Tensor weight, Tensor "
+      "offsets, "
       "bool[2] mask) -> (Tensor grad_values, Tensor grad_weight)");
 }
 TORCH_LIBRARY_IMPL(adatape, CPU, m) {
@@ -198,7 +227,7 @@ TORCH_LIBRARY_IMPL(adatape, Meta, m) {
 }
 TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
   m.impl("tape_gather", gather_autograd);
-  m.impl("tape_gather_backward", torch::autograd::autogradNotImplementedFallback());
+  m.impl("tape_gather_backward", torch::CppFunction::makeFromBoxedFunction<&differentiate_once>());
 }
 
 }  // namespace adatape::ops

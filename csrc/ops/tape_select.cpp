@@ -2,7 +2,6 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -21,44 +20,67 @@ using Selected = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 constexpr const char* kOp = "tape_select";
 constexpr const char* kBackward = "tape_select_backward";
 
-void check_settings(const char* op, const Tensor& query, const Tensor& keys, std::string_view penalty) {
+void check_operands(const char* op, const Tensor& query, const Tensor& keys,
+                    std::string_view penalty, std::optional<double> scale) {
   check_floating(op, {"query", query}, {2});
   check_tensor(op, {"keys", keys}, query.scalar_type(), {2, 3});
-  TORCH_CHECK(penalty == "gini" || penalty == "max", "[", op, "] penalty must be 'gini' or 'max', got '",
-              penalty, "'");
-}
-
-void check_operands(const char* op, const Tensor& query, const Tensor& keys) {
-  TORCH_CHECK(query.size(1) >= 1, "[", op, "] query has no channels, shape ", query.sizes());
-  if (keys.dim() == 3) check_size(op, {"keys", keys}, 0, query.size(0), "the query's batch");
-  check_size(op, {"keys", keys}, keys.dim() - 1, query.size(1), "the query's width");
-  TORCH_CHECK(keys.size(-2) <= INT32_MAX, "[", op, "] a bank of ", keys.size(-2), " rows exceeds int32 indices");
+  TORCH_SYM_CHECK(query.sym_size(1).sym_ge(1), "[", op, "] query has no channels, shape ",
+                  query.sym_sizes());
+  if (keys.dim() == 3) check_size(op, {"keys", keys}, 0, query.sym_size(0), "the query's batch");
+  check_size(op, {"keys", keys}, keys.dim() - 1, query.sym_size(1), "the query's width");
   check_dense_rows(op, {"query", query});
   check_dense_rows(op, {"keys", keys});
+  TORCH_CHECK(penalty == "gini" || penalty == "max", "[", op,
+              "] penalty must be 'gini' or 'max', got '", penalty, "'");
+  TORCH_CHECK(
+      !scale || (*scale >= 0 && std::isfinite(*scale)), "[", op, "] scale is ", *scale,
+      ": need a finite scale >= 0, else a step's first row would not carry its largest weight");
 }
 
 void check_reading(int64_t max_tokens, double threshold, int64_t merge) {
-  TORCH_CHECK(max_tokens >= 1, "[tape_select] max_tokens is ", max_tokens, ": need max_tokens >= 1");
-  TORCH_CHECK(merge >= 1, "[tape_select] merge is ", merge, ": need merge >= 1");
+  TORCH_CHECK(max_tokens >= 1 && max_tokens <= INT32_MAX, "[tape_select] max_tokens is ",
+              max_tokens, ": need max_tokens >= 1, within int32");
+  TORCH_CHECK(merge >= 1 && merge <= INT32_MAX, "[tape_select] merge is ", merge,
+              ": need merge >= 1, within int32");
   TORCH_CHECK(threshold > 0, "[tape_select] threshold is ", threshold, ": need threshold > 0");
-  TORCH_CHECK(threshold <= double(max_tokens), "[tape_select] threshold ", threshold, " exceeds max_tokens ",
-              max_tokens, "; an example could never halt");
+  TORCH_CHECK(threshold <= double(max_tokens), "[tape_select] threshold ", threshold,
+              " exceeds max_tokens ", max_tokens, "; an example could never halt");
 }
 
-void check_bank_length(const Tensor& bank_length, int64_t batch, int64_t rows) {
-  check_tensor(kOp, {"bank_length", bank_length}, at::kInt, {1});
-  check_size(kOp, {"bank_length", bank_length}, 0, batch, "the query's batch");
-  for (int64_t b = 0; b < batch; ++b) {
+void check_availability(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                        const Optional& blocked) {
+  const c10::SymInt batch = query.sym_size(0);
+  if (bank_length) {
+    check_tensor(kOp, {"bank_length", *bank_length}, at::kInt, {1});
+    check_size(kOp, {"bank_length", *bank_length}, 0, batch, "the query's batch");
+  }
+  if (blocked) {
+    check_tensor(kOp, {"blocked", *blocked}, at::kBool, {1, 2});
+    if (blocked->dim() == 2) check_size(kOp, {"blocked", *blocked}, 0, batch, "the query's batch");
+    check_size(kOp, {"blocked", *blocked}, blocked->dim() - 1, keys.sym_size(-2),
+               "the bank's rows");
+  }
+}
+
+/// All checks that read no data.
+void check_select(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                  const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
+                  std::string_view penalty, std::optional<double> scale) {
+  check_same_device(kOp, {{"query", query},
+                          {"keys", keys},
+                          {"bank_length", bank_length.value_or(Tensor())},
+                          {"blocked", blocked.value_or(Tensor())}});
+  check_operands(kOp, query, keys, penalty, scale);
+  check_reading(max_tokens, threshold, merge);
+  check_availability(query, keys, bank_length, blocked);
+}
+
+void check_lengths(const Tensor& bank_length, int64_t rows) {
+  for (int64_t b = 0; b < bank_length.size(0); ++b) {
     const int32_t length = bank_length.const_data_ptr<int32_t>()[b];
     TORCH_CHECK(0 <= length && length <= rows, "[tape_select] bank_length[", b, "] is ", length,
                 ", but the bank has ", rows, " rows");
   }
-}
-
-void check_blocked(const Tensor& blocked, int64_t batch, int64_t rows) {
-  check_tensor(kOp, {"blocked", blocked}, at::kBool, {1, 2});
-  if (blocked.dim() == 2) check_size(kOp, {"blocked", blocked}, 0, batch, "the query's batch");
-  check_size(kOp, {"blocked", blocked}, blocked.dim() - 1, rows, "the bank's rows");
 }
 
 double default_scale(const Tensor& query, std::optional<double> scale) {
@@ -67,14 +89,17 @@ double default_scale(const Tensor& query, std::optional<double> scale) {
 
 /// What forward and backward parameters share.
 template <class Params>
-Params pack(const Tensor& query, const Tensor& keys, int64_t max_tokens, int64_t merge, std::string_view penalty,
-            bool average_query, std::optional<double> scale) {
+Params pack(const char* op, const Tensor& query, const Tensor& keys, int64_t max_tokens,
+            int64_t merge, std::string_view penalty, bool average_query,
+            std::optional<double> scale) {
+  TORCH_CHECK(keys.size(-2) <= INT32_MAX, "[", op, "] keys has ", keys.size(-2),
+              " rows, more than int32 can index");
   Params p{};
   p.dtype = dtype(query);
   p.query = query.const_data_ptr();
   p.query_stride = query.stride(0);
   p.keys = keys.const_data_ptr();
-  p.keys_batch_stride = keys.dim() == 3 ? keys.stride(0) : 0;
+  p.keys_batch_stride = keys.dim() == 3 && keys.numel() > 0 ? keys.stride(0) : 0;
   p.keys_row_stride = keys.stride(-2);
   p.batch = query.size(0);
   p.rows = keys.size(-2);
@@ -87,29 +112,23 @@ Params pack(const Tensor& query, const Tensor& keys, int64_t max_tokens, int64_t
   return p;
 }
 
-Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& bank_length, const Optional& blocked,
-                    int64_t max_tokens, double threshold, int64_t merge, std::string_view penalty,
-                    bool average_query, std::optional<double> scale) {
-  check_same_device(kOp, {{"query", query},
-                          {"keys", keys},
-                          {"bank_length", bank_length.value_or(Tensor())},
-                          {"blocked", blocked.value_or(Tensor())}});
-  check_settings(kOp, query, keys, penalty);
-  check_operands(kOp, query, keys);
-  check_reading(max_tokens, threshold, merge);
+Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                    const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
+                    std::string_view penalty, bool average_query, std::optional<double> scale) {
+  check_select(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, scale);
   const int64_t batch = query.size(0), rows = keys.size(-2);
-  auto p = pack<kernels::TapeSelect>(query, keys, max_tokens, merge, penalty, average_query, scale);
+  auto p =
+      pack<kernels::TapeSelect>(kOp, query, keys, max_tokens, merge, penalty, average_query, scale);
   p.threshold = threshold;
   Tensor length_rows, blocked_rows;
   if (bank_length) {
     length_rows = bank_length->contiguous();
-    check_bank_length(length_rows, batch, rows);
+    check_lengths(length_rows, rows);
     p.bank_length = length_rows.const_data_ptr<int32_t>();
   }
   if (blocked) {
-    check_blocked(*blocked, batch, rows);
     blocked_rows = blocked->contiguous();
-    p.blocked = blocked_rows.const_data_ptr<bool>();
+    p.blocked = static_cast<const uint8_t*>(blocked_rows.const_data_ptr());
     p.blocked_batch_stride = blocked_rows.dim() == 2 ? rows : 0;
   }
   const auto sums = query.options().dtype(accumulator(query.scalar_type()));
@@ -121,39 +140,55 @@ Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& ban
   p.weight = weight.mutable_data_ptr();
   p.length = length.mutable_data_ptr<int32_t>();
   p.ponder = ponder.mutable_data_ptr();
-  launch(cpu_kernels(kOp).tape_select, p, batch, double(rows) * double(query.size(1)) * double(max_tokens) / 2);
+  launch(kOp, &kernels::CpuKernels::tape_select, p, batch,
+         double(rows) * double(query.size(1)) * double(max_tokens) / 2);
   return {index, weight, length, ponder};
 }
 
-Selected select_meta(const Tensor& query, const Tensor& keys, const Optional&, const Optional&, int64_t max_tokens,
-                     double threshold, int64_t merge, std::string_view penalty, bool, std::optional<double>) {
-  check_settings(kOp, query, keys, penalty);
-  check_reading(max_tokens, threshold, merge);
+Selected select_meta(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                     const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
+                     std::string_view penalty, bool, std::optional<double> scale) {
+  check_select(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, scale);
   const c10::SymInt batch = query.sym_size(0);
   const auto sums = query.options().dtype(accumulator(query.scalar_type()));
   const auto integers = query.options().dtype(at::kInt);
-  return {at::empty_symint({batch, max_tokens, merge}, integers), at::empty_symint({batch, max_tokens, merge}, sums),
-          at::empty_symint({batch}, integers), at::empty_symint({batch}, sums)};
+  return {at::empty_symint({batch, max_tokens, merge}, integers),
+          at::empty_symint({batch, max_tokens, merge}, sums), at::empty_symint({batch}, integers),
+          at::empty_symint({batch}, sums)};
 }
 
-void check_saved(const Tensor& query, const Tensor& keys, const Tensor& grad_weight, const Tensor& grad_ponder,
-                 const Tensor& index, const Tensor& weight, const Tensor& length) {
-  const int64_t batch = query.size(0), rows = keys.size(-2);
+/// All checks of the backward that read no data.
+void check_backward(const Tensor& grad_weight, const Tensor& grad_ponder, const Tensor& query,
+                    const Tensor& keys, const Tensor& index, const Tensor& weight,
+                    const Tensor& length, std::string_view penalty, std::optional<double> scale) {
+  check_same_device(kBackward, {{"query", query},
+                                {"keys", keys},
+                                {"grad_weight", grad_weight},
+                                {"grad_ponder", grad_ponder},
+                                {"index", index},
+                                {"weight", weight},
+                                {"length", length}});
+  check_operands(kBackward, query, keys, penalty, scale);
+  const c10::SymInt batch = query.sym_size(0);
   const at::ScalarType sums = accumulator(query.scalar_type());
   check_tensor(kBackward, {"index", index}, at::kInt, {3});
   check_size(kBackward, {"index", index}, 0, batch, "the query's batch");
   for (const Argument& a : {Argument{"weight", weight}, Argument{"grad_weight", grad_weight}}) {
     check_tensor(kBackward, a, sums, {3});
-    for (int64_t d = 0; d < 3; ++d) check_size(kBackward, a, d, index.size(d), "the index's shape");
+    check_same_shape(kBackward, a, {"index", index});
   }
   check_tensor(kBackward, {"length", length}, at::kInt, {1});
   check_tensor(kBackward, {"grad_ponder", grad_ponder}, sums, {1});
   check_size(kBackward, {"length", length}, 0, batch, "the query's batch");
   check_size(kBackward, {"grad_ponder", grad_ponder}, 0, batch, "the query's batch");
-  for (int64_t b = 0; b < batch; ++b) {
+}
+
+/// Saved values that would lead a kernel outside of the bank.
+void check_saved(const Tensor& index, const Tensor& length, int64_t rows) {
+  for (int64_t b = 0; b < length.size(0); ++b) {
     const int32_t steps = length.const_data_ptr<int32_t>()[b];
-    TORCH_CHECK(0 <= steps && steps <= index.size(1), "[tape_select_backward] length[", b, "] is ", steps,
-                ", but index has ", index.size(1), " steps");
+    TORCH_CHECK(0 <= steps && steps <= index.size(1), "[tape_select_backward] length[", b, "] is ",
+                steps, ", but index has ", index.size(1), " steps");
   }
   const int32_t* row = index.const_data_ptr<int32_t>();
   for (int64_t i = 0; i < index.numel(); ++i) {
@@ -162,33 +197,37 @@ void check_saved(const Tensor& query, const Tensor& keys, const Tensor& grad_wei
   }
 }
 
-/// Where each row that was read lies in the flattened bank: the scatter of grad_selected into grad_keys.
-ScatterPairs read_rows(const Tensor& index, bool shared, int64_t rows) {
+/// Where each row that was read lies in the flattened bank: the scatter of grad_selected into
+/// grad_keys. A step ends at its first -1, as in the kernel: behind it grad_selected is not
+/// written.
+ScatterPairs read_rows(const kernels::TapeSelectBackward& p, bool shared) {
   ScatterPairs pairs;
-  const int64_t a_batch = index.size(1) * index.size(2);
-  const int32_t* row = index.const_data_ptr<int32_t>();
-  for (int64_t i = 0; i < index.numel(); ++i) {
-    if (row[i] < 0) continue;
-    pairs.destination.push_back(row[i] + (shared ? 0 : i / a_batch * rows));
-    pairs.source_row.push_back(i);
+  for (int64_t b = 0; b < p.batch; ++b) {
+    for (int64_t t = 0; t < p.length[b]; ++t) {
+      const int64_t first = (b * p.max_tokens + t) * p.merge;
+      for (int64_t i = first; i < first + p.merge && p.index[i] >= 0; ++i) {
+        pairs.destination.push_back(p.index[i] + (shared ? 0 : b * p.rows));
+        pairs.source_row.push_back(i);
+      }
+    }
   }
   return pairs;
 }
 
 std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_weight_in, const Tensor& grad_ponder_in,
-                                        const Tensor& query, const Tensor& keys, const Tensor& index_in,
-                                        const Tensor& weight_in, const Tensor& length_in, std::string_view penalty,
+                                        const Tensor& query, const Tensor& keys,
+                                        const Tensor& index_in, const Tensor& weight_in,
+                                        const Tensor& length_in, std::string_view penalty,
                                         bool average_query, std::optional<double> scale) {
-  check_same_device(kBackward, {{"query", query}, {"keys", keys}, {"grad_weight", grad_weight_in},
-                                {"grad_ponder", grad_ponder_in}, {"index", index_in}, {"weight", weight_in},
-                                {"length", length_in}});
-  check_settings(kBackward, query, keys, penalty);
-  check_operands(kBackward, query, keys);
+  check_backward(grad_weight_in, grad_ponder_in, query, keys, index_in, weight_in, length_in,
+                 penalty, scale);
   const Tensor grad_weight = grad_weight_in.contiguous(), grad_ponder = grad_ponder_in.contiguous();
-  const Tensor index = index_in.contiguous(), weight = weight_in.contiguous(), length = length_in.contiguous();
-  check_saved(query, keys, grad_weight, grad_ponder, index, weight, length);
+  const Tensor index = index_in.contiguous(), weight = weight_in.contiguous(),
+               length = length_in.contiguous();
+  check_saved(index, length, keys.size(-2));
   const int64_t batch = query.size(0), width = query.size(1), T = index.size(1), K = index.size(2);
-  auto p = pack<kernels::TapeSelectBackward>(query, keys, T, K, penalty, average_query, scale);
+  auto p = pack<kernels::TapeSelectBackward>(kBackward, query, keys, T, K, penalty, average_query,
+                                             scale);
   Tensor grad_query = at::empty({batch, width}, query.options());
   Tensor grad_selected = at::empty({batch * T * K, width}, weight.options());
   p.grad_weight = grad_weight.const_data_ptr();
@@ -198,39 +237,45 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_weight_in, const Tens
   p.length = length.const_data_ptr<int32_t>();
   p.grad_query = grad_query.mutable_data_ptr();
   p.grad_selected = grad_selected.mutable_data_ptr();
-  launch(cpu_kernels(kBackward).tape_select_backward, p, batch, 4.0 * double(T * K * width));
+  launch(kBackward, &kernels::CpuKernels::tape_select_backward, p, batch,
+         4.0 * double(T * K * width));
 
   const bool shared = keys.dim() == 2;
-  const ScatterPairs pairs = read_rows(index, shared, p.rows);
-  const Tensor grad_keys =
-      scatter_sum(kBackward, grad_selected, pairs, shared ? p.rows : batch * p.rows, keys.scalar_type());
+  const ScatterPairs pairs = read_rows(p, shared);
+  const Tensor grad_keys = scatter_sum(kBackward, grad_selected, pairs,
+                                       shared ? p.rows : batch * p.rows, keys.scalar_type());
   return {grad_query, grad_keys.view(keys.sizes())};
 }
 
-std::tuple<Tensor, Tensor> backward_meta(const Tensor&, const Tensor&, const Tensor& query, const Tensor& keys,
-                                         const Tensor&, const Tensor&, const Tensor&, std::string_view, bool,
-                                         std::optional<double>) {
-  return {at::empty_symint(query.sym_sizes(), query.options()), at::empty_symint(keys.sym_sizes(), keys.options())};
+std::tuple<Tensor, Tensor> backward_meta(const Tensor& grad_weight, const Tensor& grad_ponder,
+                                         const Tensor& query, const Tensor& keys,
+                                         const Tensor& index, const Tensor& weight,
+                                         const Tensor& length, std::string_view penalty, bool,
+                                         std::optional<double> scale) {
+  check_backward(grad_weight, grad_ponder, query, keys, index, weight, length, penalty, scale);
+  return {at::empty_symint(query.sym_sizes(), query.options()),
+          at::empty_symint(keys.sym_sizes(), keys.options())};
 }
 
-Selected call_forward(const Tensor& query, const Tensor& keys, const Optional& bank_length, const Optional& blocked,
-                      int64_t max_tokens, double threshold, int64_t merge, std::string_view penalty,
-                      bool average_query, std::optional<double> scale) {
+Selected call_forward(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                      const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
+                      std::string_view penalty, bool average_query, std::optional<double> scale) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("adatape::tape_select", "")
                              .typed<decltype(call_forward)>();
-  return op.call(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, average_query, scale);
+  return op.call(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty,
+                 average_query, scale);
 }
 
 struct TapeSelectFunction : torch::autograd::Function<TapeSelectFunction> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const Tensor& query,
-                                                const Tensor& keys, const Optional& bank_length,
-                                                const Optional& blocked, int64_t max_tokens, double threshold,
-                                                int64_t merge, std::string_view penalty, bool average_query,
-                                                std::optional<double> scale) {
+  static torch::autograd::variable_list forward(
+      torch::autograd::AutogradContext* context, const Tensor& query, const Tensor& keys,
+      const Optional& bank_length, const Optional& blocked, int64_t max_tokens, double threshold,
+      int64_t merge, std::string_view penalty, bool average_query, std::optional<double> scale) {
     at::AutoDispatchBelowADInplaceOrView below;
-    auto [index, weight, length, ponder] = call_forward(query, keys, bank_length, blocked, max_tokens, threshold,
-                                                        merge, penalty, average_query, scale);
+    auto [index, weight, length, ponder] =
+        call_forward(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty,
+                     average_query, scale);
     context->save_for_backward({query, keys, index, weight, length});
     context->mark_non_differentiable({index, length});
     context->set_materialize_grads(false);
@@ -246,7 +291,8 @@ struct TapeSelectFunction : torch::autograd::Function<TapeSelectFunction> {
     const Tensor &query = saved[0], &keys = saved[1], &weight = saved[3];
     torch::autograd::variable_list result(10);
     if (!grads[1].defined() && !grads[3].defined()) return result;
-    const Tensor grad_weight = grads[1].defined() ? grads[1] : at::zeros_symint(weight.sym_sizes(), weight.options());
+    const Tensor grad_weight =
+        grads[1].defined() ? grads[1] : at::zeros_symint(weight.sym_sizes(), weight.options());
     const Tensor grad_ponder =
         grads[3].defined() ? grads[3] : at::zeros_symint({query.sym_size(0)}, weight.options());
     static const auto op = c10::Dispatcher::singleton()
@@ -255,36 +301,42 @@ struct TapeSelectFunction : torch::autograd::Function<TapeSelectFunction> {
     const std::string penalty = context->saved_data["penalty"].toStringRef();
     std::tie(result[0], result[1]) =
         op.call(grad_weight, grad_ponder, query, keys, saved[2], weight, saved[4], penalty,
-                context->saved_data["average_query"].toBool(), context->saved_data["scale"].toOptional<double>());
+                context->saved_data["average_query"].toBool(),
+                context->saved_data["scale"].toOptional<double>());
     return result;
   }
 };
 
 Selected select_autograd(const Tensor& query, const Tensor& keys, const Optional& bank_length,
-                         const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
-                         std::string_view penalty, bool average_query, std::optional<double> scale) {
-  const auto out = TapeSelectFunction::apply(query, keys, bank_length, blocked, max_tokens, threshold, merge,
-                                             penalty, average_query, scale);
+                         const Optional& blocked, int64_t max_tokens, double threshold,
+                         int64_t merge, std::string_view penalty, bool average_query,
+                         std::optional<double> scale) {
+  const auto out = TapeSelectFunction::apply(query, keys, bank_length, blocked, max_tokens,
+                                             threshold, merge, penalty, average_query, scale);
   return {out[0], out[1], out[2], out[3]};
 }
 
 }  // namespace
 
-TapeSelection tape_select(const Tensor& query_BC, const Tensor& keys_BNC, const TapeSelectOptions& options,
-                          const Optional& bank_length_B, const Optional& blocked_BN) {
-  auto [index, weight, length, ponder] =
-      call_forward(query_BC, keys_BNC, bank_length_B, blocked_BN, options.max_tokens, options.threshold,
-                   options.merge, options.penalty, options.average_query, options.scale);
+TapeSelection tape_select(const Tensor& query_BC, const Tensor& keys_BNC,
+                          const TapeSelectOptions& options, const Optional& bank_length_B,
+                          const Optional& blocked_BN) {
+  auto [index, weight, length, ponder] = call_forward(
+      query_BC, keys_BNC, bank_length_B, blocked_BN, options.max_tokens, options.threshold,
+      options.merge, options.penalty, options.average_query, options.scale);
   return {index, weight, length, ponder};
 }
 
 TORCH_LIBRARY_FRAGMENT(adatape, m) {
   m.def(
-      "tape_select(Tensor query, Tensor keys, Tensor? bank_length, Tensor? blocked, int max_tokens, "
-      "float threshold, int merge, str penalty=\"gini\", bool average_query=True, float? scale=None) "
+      "tape_select(Tensor query, Tensor keys, Tensor? bank_length, Tensor? blocked, int "
+      "max_tokens, "
+      "float threshold, int merge, str penalty=\"gini\", bool average_query=True, float? "
+      "scale=None) "
       "-> (Tensor index, Tensor weight, Tensor length, Tensor ponder)");
   m.def(
-      "tape_select_backward(Tensor grad_weight, Tensor grad_ponder, Tensor query, Tensor keys, Tensor index, "
+      "tape_select_backward(Tensor grad_weight, Tensor grad_ponder, Tensor query, Tensor keys, "
+      "Tensor index, "
       "Tensor weight, Tensor length, str penalty, bool average_query, float? scale) "
       "-> (Tensor grad_query, Tensor grad_keys)");
 }
@@ -298,7 +350,7 @@ TORCH_LIBRARY_IMPL(adatape, Meta, m) {
 }
 TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
   m.impl("tape_select", select_autograd);
-  m.impl("tape_select_backward", torch::autograd::autogradNotImplementedFallback());
+  m.impl("tape_select_backward", torch::CppFunction::makeFromBoxedFunction<&differentiate_once>());
 }
 
 }  // namespace adatape::ops

@@ -17,7 +17,9 @@ struct Sequence {
     count = base_count + (r.tail ? r.tail[b + 1] - r.tail[b] : 0);
   }
   /// Packed row of the sequence's i-th row.
-  int64_t row(int64_t i) const { return i < base_count ? base_first + i : tail_first + i - base_count; }
+  int64_t row(int64_t i) const {
+    return i < base_count ? base_first + i : tail_first + i - base_count;
+  }
 };
 
 template <class E>
@@ -27,7 +29,8 @@ E* at(const PackedHeads& t, int64_t row, int64_t head) {
 
 /// Rows of one head, widened: [count, pitch], zeros behind the width.
 template <class E, class A>
-void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch, A* out) {
+void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch,
+               A* out) {
   for (int64_t i = 0; i < s.count; ++i, out += pitch) {
     widen_row(at<E>(t, s.row(i), head), out, width);
     for (int64_t c = width; c < pitch; ++c) out[c] = 0;
@@ -36,7 +39,8 @@ void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t wi
 
 /// Rows of one head, transposed: [width, pitch], pitch >= count; zeros behind the count.
 template <class E, class A>
-void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch, A* out) {
+void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width,
+                  int64_t pitch, A* out) {
   for (int64_t j = 0; j < s.count; ++j) {
     const E* row = at<E>(t, s.row(j), head);
     for (int64_t c = 0; c < width; ++c) out[c * pitch + j] = widen(row[c]);
@@ -46,10 +50,11 @@ void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t
   }
 }
 
-/// out[r, :] = sum_k left[r, k] * right[k, :] for R rows, vector by vector of the pitch: no sums across lanes.
-/// Serves scores (right = keys transposed), outputs (values), and their gradients.
+/// out[r, :] = sum_k left[r, k] * right[k, :] for R rows, vector by vector of the pitch: no sums
+/// across lanes. Serves scores (right = keys transposed), outputs (values), and their gradients.
 template <int64_t R, class A>
-void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner, A* out) {
+void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner,
+              A* out) {
   for (int64_t v = 0; v < pitch; v += kLanes<A>) {
     Vector<A> total[R] = {};
     for (int64_t k = 0; k < inner; ++k) {
@@ -61,8 +66,8 @@ void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, 
 }
 
 template <class A>
-void multiply(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner,
-              A* out) {
+void multiply(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t pitch,
+              int64_t inner, A* out) {
   if (rows == kRows) return multiply<kRows>(left, left_pitch, right, pitch, inner, out);
   for (int64_t r = 0; r < rows; ++r) {
     multiply<1>(left + r * left_pitch, left_pitch, right, pitch, inner, out + r * pitch);
@@ -81,7 +86,8 @@ void add_outer(int64_t rows, const A* left, int64_t left_pitch, const A* right, 
 }
 
 /// Keys that query i may see.
-int64_t visible_keys(const RaggedAttention& p, const Sequence& queries, const Sequence& keys, int64_t i) {
+int64_t visible_keys(const RaggedAttention& p, const Sequence& queries, const Sequence& keys,
+                     int64_t i) {
   if (!p.causal) return keys.count;
   const int64_t last = i + keys.count - queries.count;
   return last < 0 ? 0 : last + 1;
@@ -111,7 +117,8 @@ struct Attention {
     *lse(i) = -A(__builtin_inf());
   }
 
-  /// scores[j] <- exp(scale * scores[j] - max) for visible j, 0 behind; returns the sum, stores lse.
+  /// scores[j] <- exp(scale * scores[j] - max) for visible j, 0 behind; returns the sum, stores
+  /// lse.
   A softmax(A* scores, int64_t visible, int64_t i) const {
     A top = -A(__builtin_inf());
     for (int64_t j = 0; j < visible; ++j) {
@@ -137,7 +144,8 @@ struct Attention {
     pack_rows<E>(p.value, keys, head, C, width_pitch, static_cast<A*>(value_rows));
     for (int64_t i = 0; i < queries.count; i += kRows) {
       const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
-      for (int64_t r = 0; r < rows; ++r) widen_row(at<E>(p.query, queries.row(i + r), head), q + r * C, C);
+      for (int64_t r = 0; r < rows; ++r)
+        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * C, C);
       multiply<A>(rows, q, C, key_columns, key_pitch, C, scores);
       A total[kRows];
       for (int64_t r = 0; r < rows; ++r) {
@@ -158,7 +166,8 @@ struct Attention {
     }
   }
 
-  /// ds <- p * (dp - delta) * scale, and scores <- p, for query i (docs/ops.md, "ragged_attention").
+  /// ds <- p * (dp - delta) * scale, and scores <- p, for query i (docs/ops.md,
+  /// "ragged_attention").
   void score_gradient(A* scores, A* dp, A delta, int64_t i) const {
     const int64_t visible = visible_keys(p, queries, keys, i);
     const A shift = *lse(i);
@@ -221,7 +230,8 @@ void ragged_attention(const RaggedAttention& p, int64_t begin, int64_t end) {
 void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t begin, int64_t end) {
   with_type(p.forward.dtype, [&](auto element) {
     using E = decltype(element);
-    for (int64_t item = begin; item < end; ++item) Attention<E, Accumulator<E>>(p.forward, item).backward(p);
+    for (int64_t item = begin; item < end; ++item)
+      Attention<E, Accumulator<E>>(p.forward, item).backward(p);
   });
 }
 

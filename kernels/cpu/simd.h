@@ -1,6 +1,7 @@
-// Vectors of the compiler (GCC and clang vector extensions), as wide as the instruction set being compiled.
-// Everything is in an unnamed namespace, and kernels avoid the standard library's templates: an inline
-// function compiled for AVX-512 must never be the copy that the linker keeps for a machine without it.
+// Vectors of the compiler (GCC and clang vector extensions), as wide as the instruction set being
+// compiled. Everything is in an unnamed namespace, and kernels avoid the standard library's
+// templates: an inline function compiled for AVX-512 must never be the copy that the linker keeps
+// for a machine without it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,10 @@
 #include "kernels/dtype.h"
 
 namespace adatape::kernels {
+
+/// Throws std::bad_alloc, from a file that is not compiled per instruction set.
+[[noreturn]] void out_of_memory();
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -158,8 +163,9 @@ inline void narrow_row(const A* x, E* y, int64_t n) {
 inline double exponential(double x) { return __builtin_exp(x); }
 inline float exponential(float x) { return __builtin_expf(x); }
 
-/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Float: 2^k e^r with |r| <= ln2/2 and
-/// the Taylor polynomial of degree 7 (relative error below 2e-7); arguments below -87 give 0. Double: libm.
+/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Float: 2^k e^r with |r| <=
+/// ln2/2 and the Taylor polynomial of degree 7 (relative error below 2e-7); arguments below -87
+/// give 0. Double: libm.
 inline void exponential_row(double* x, double shift, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = exponential(x[i] - shift);
 }
@@ -168,8 +174,10 @@ inline void exponential_row(float* x, float shift, int64_t n) {
   for (int64_t i = 0; i < n; i += kLanes<float>) {
     const Vector<float> v = load<float>(x + i) - shift;
     const Integers zero = v < -87.0f;
-    const Vector<float> bounded = v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
-    const Vector<float> k = (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
+    const Vector<float> bounded =
+        v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
+    const Vector<float> k =
+        (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
     const Vector<float> r = (bounded - k * 0.693359375f) + k * 2.12194440e-4f;
     Vector<float> e = Vector<float>{} + 1.0f / 5040;
     e = e * r + 1.0f / 720;
@@ -188,13 +196,14 @@ inline void exponential_row(float* x, float shift, int64_t n) {
   }
 }
 
-/// Scratch memory for one kernel call, aligned for the widest vector.
+/// Scratch memory for one kernel call, aligned for the widest vector. Throws std::bad_alloc.
 template <class T>
 class Scratch {
  public:
   explicit Scratch(int64_t count)
-      : data_(static_cast<T*>(std::aligned_alloc(64, (uint64_t(count) * sizeof(T) + 127) / 64 * 64))) {
-    if (!data_) std::abort();
+      : data_(static_cast<T*>(
+            std::aligned_alloc(64, (uint64_t(count) * sizeof(T) + 127) / 64 * 64))) {
+    if (!data_) out_of_memory();
   }
   ~Scratch() { std::free(data_); }
   Scratch(const Scratch&) = delete;
@@ -215,10 +224,14 @@ inline int64_t padded(int64_t n) {
 template <class F>
 inline void with_type(DType dtype, F f) {
   switch (dtype) {
-    case DType::kFloat32: return f(float{});
-    case DType::kFloat64: return f(double{});
-    case DType::kBFloat16: return f(BFloat16{});
-    case DType::kFloat16: return f(Float16{});
+    case DType::kFloat32:
+      return f(float{});
+    case DType::kFloat64:
+      return f(double{});
+    case DType::kBFloat16:
+      return f(BFloat16{});
+    case DType::kFloat16:
+      return f(Float16{});
   }
 }
 

@@ -28,9 +28,13 @@ void weight_gradient(const TapeGatherBackwardWeight& p, int64_t b) {
   const int64_t read = int64_t(f.offsets[b + 1] - f.offsets[b]) * f.merge;
   for (int64_t k = 0; k < f.max_tokens * f.merge; ++k) {
     const int32_t i = k < read ? f.index[first + k] : -1;
+    if (i < 0) {
+      grad[k] = 0;
+      continue;
+    }
     const E* upstream =
         static_cast<const E*>(p.grad_tape) + (f.offsets[b] + k / f.merge) * p.grad_row_stride;
-    grad[k] = i < 0 ? A(0) : dot<A>(upstream, values + i * f.values_row_stride, f.width);
+    grad[k] = dot<A>(upstream, values + i * f.values_row_stride, f.width);
   }
 }
 
@@ -38,8 +42,9 @@ template <class Source, class Out, class A>
 void sum_segment(const SegmentSum& p, const A* scale, int64_t s, A* total) {
   for (int64_t d = 0; d < p.width; ++d) total[d] = 0;
   for (int64_t i = p.start[s]; i < p.start[s + 1]; ++i) {
-    add_scaled(scale ? scale[i] : A(1), static_cast<const Source*>(p.source) + p.row[i] * p.source_row_stride,
-               total, p.width);
+    add_scaled(scale ? scale[i] : A(1),
+               static_cast<const Source*>(p.source) + p.row[i] * p.source_row_stride, total,
+               p.width);
   }
   const int64_t row = p.out_row ? p.out_row[s] : s;
   narrow_row(total, static_cast<Out*>(p.out) + row * p.out_row_stride, p.width);
@@ -67,8 +72,10 @@ void segment_sum(const SegmentSum& p, int64_t begin, int64_t end) {
       using A = Accumulator<decltype(source)>;
       if constexpr (sizeof(A) == sizeof(Accumulator<decltype(out)>)) {
         const A* scale;
-        if constexpr (sizeof(A) == 8) scale = p.scale64;
-        else scale = p.scale32;
+        if constexpr (sizeof(A) == 8)
+          scale = p.scale64;
+        else
+          scale = p.scale32;
         Scratch<A> total(p.width);
         for (int64_t s = begin; s < end; ++s) {
           sum_segment<decltype(source), decltype(out), A>(p, scale, s, total);

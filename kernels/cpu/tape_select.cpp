@@ -41,8 +41,8 @@ void softmax(const A* score, int64_t n, A scale, A* w) {
 
 /// z = sum_k w_k key_k over the n rows read, then q <- (q + z) / 2, or z.
 template <class A, class E>
-void next_query(bool average, const E* keys, int64_t row_stride, const int32_t* row, const A* w, int64_t n,
-                A* q, int64_t width) {
+void next_query(bool average, const E* keys, int64_t row_stride, const int32_t* row, const A* w,
+                int64_t n, A* q, int64_t width) {
   const A keep = average ? A(0.5) : A(0), take = average ? A(0.5) : A(1);
   for (int64_t c = 0; c < width; ++c) q[c] *= keep;
   for (int64_t k = 0; k < n; ++k) add_scaled(take * w[k], keys + row[k] * row_stride, q, width);
@@ -50,7 +50,7 @@ void next_query(bool average, const E* keys, int64_t row_stride, const int32_t* 
 
 /// Which rows of example b may be read, and how many those are.
 int64_t mark_available(const TapeSelect& p, int64_t b, int64_t rows, bool* used) {
-  const bool* blocked = p.blocked ? p.blocked + b * p.blocked_batch_stride : nullptr;
+  const uint8_t* blocked = p.blocked ? p.blocked + b * p.blocked_batch_stride : nullptr;
   int64_t available = 0;
   for (int64_t i = 0; i < rows; ++i) available += !(used[i] = blocked && blocked[i]);
   return available;
@@ -66,7 +66,8 @@ void select_example(const TapeSelect& p, int64_t b, A* q, A* score, bool* used) 
 
   int64_t available = mark_available(p, b, rows, used), t = 0;
   A halting = 0, ponder = 0;
-  for (; t < p.max_tokens && available > 0 && !(halting >= A(p.threshold)); ++t) {
+  // The first step is always taken: in float a tiny threshold is 0.
+  for (; t < p.max_tokens && available > 0 && (t == 0 || !(halting >= A(p.threshold))); ++t) {
     int32_t* row = index + t * p.merge;
     A* w = weight + t * p.merge;
     const int64_t n = best_rows(p, q, keys, rows, used, score, row);
@@ -89,7 +90,8 @@ void select_example(const TapeSelect& p, int64_t b, A* q, A* score, bool* used) 
 
 /// The recurrence in reverse (docs/ops.md): queries are recomputed from the saved weights.
 template <class E, class A>
-void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g, A* ga) {
+void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g,
+                      double* ga) {
   const int64_t C = p.width, K = p.merge, steps = p.length[b];
   const E* keys = static_cast<const E*>(p.keys) + b * p.keys_batch_stride;
   const int64_t first = b * p.max_tokens * K;
@@ -114,22 +116,26 @@ void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g, 
     const int32_t* row = index + t * K;
     const A* a = weight + t * K;
     const A* q = queries + t * C;
-    A mean = 0;
+    double mean = 0, total = 0;
     int64_t n = 0;
     for (; n < K && row[n] >= 0; ++n) {
-      ga[n] = grad_weight[t * K + n] + take * dot<A>(keys + row[n] * p.keys_row_stride, g, C);
-      if (p.gini) ga[n] -= 2 * a[n] * grad_ponder;
-      else if (n == 0) ga[n] -= grad_ponder;
+      ga[n] = double(grad_weight[t * K + n]) + take * dot<A>(keys + row[n] * p.keys_row_stride, g, C);
+      if (p.gini)
+        ga[n] -= 2.0 * a[n] * grad_ponder;
+      else if (n == 0)
+        ga[n] -= grad_ponder;
       mean += a[n] * ga[n];
+      total += a[n];
     }
+    mean /= total;
     for (int64_t k = 0; k < n; ++k) {
       A* out = grad_selected + (t * K + k) * C;
-      const A gs = A(p.scale) * a[k] * (ga[k] - mean);
+      const A gs = A(p.scale * a[k] * (ga[k] - mean));
       ga[k] = gs;
       for (int64_t c = 0; c < C; ++c) out[c] = take * a[k] * g[c] + gs * q[c];
     }
     for (int64_t c = 0; c < C; ++c) g[c] *= keep;
-    for (int64_t k = 0; k < n; ++k) add_scaled(ga[k], keys + row[k] * p.keys_row_stride, g, C);
+    for (int64_t k = 0; k < n; ++k) add_scaled(A(ga[k]), keys + row[k] * p.keys_row_stride, g, C);
   }
   narrow_row(g, static_cast<E*>(p.grad_query) + b * C, C);
 }
@@ -141,15 +147,18 @@ void tape_select(const TapeSelect& p, int64_t begin, int64_t end) {
     using A = Accumulator<decltype(element)>;
     Scratch<A> q(p.width), score(p.merge);
     Scratch<bool> used(p.rows);
-    for (int64_t b = begin; b < end; ++b) select_example<decltype(element), A>(p, b, q, score, used);
+    for (int64_t b = begin; b < end; ++b)
+      select_example<decltype(element), A>(p, b, q, score, used);
   });
 }
 
 void tape_select_backward(const TapeSelectBackward& p, int64_t begin, int64_t end) {
   with_type(p.dtype, [&](auto element) {
     using A = Accumulator<decltype(element)>;
-    Scratch<A> queries(p.max_tokens * p.width), g(p.width), ga(p.merge);
-    for (int64_t b = begin; b < end; ++b) backward_example<decltype(element), A>(p, b, queries, g, ga);
+    Scratch<A> queries(p.max_tokens * p.width), g(p.width);
+    Scratch<double> ga(p.merge);
+    for (int64_t b = begin; b < end; ++b)
+      backward_example<decltype(element), A>(p, b, queries, g, ga);
   });
 }
 
