@@ -63,8 +63,9 @@ nlohmann::json environment() {
 }
 
 std::string version_text() {
-  return std::string("adatape ") + ADATAPE_VERSION + " (LibTorch " + TORCH_VERSION + ", CUDA none, CPU " +
-         instruction_set() + ")";
+  std::string text = "adatape " ADATAPE_VERSION " (LibTorch " TORCH_VERSION ", CUDA none, CPU ";
+  text += instruction_set();
+  return text + ")";
 }
 
 }  // namespace adatape

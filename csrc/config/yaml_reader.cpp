@@ -89,6 +89,9 @@ std::string explain(const std::string& message) {
        "line and whether the one above lacks a ':'"},
       {M::END_OF_MAP,
        "this does not fit the section it is in: check its indentation and the quotes before it"},
+      {"unexpected scalar",  // yaml-cpp 0.8 and later, for which 0.7 says END_OF_MAP
+       "this does not fit the section it is in: check its indentation and the quotes before it"},
+      {"plain value cannot start", "a text cannot begin with this character: quote it"},
       {M::END_OF_SEQ, "this does not fit the list it is in: check its indentation"},
       {M::BLOCK_ENTRY, "a '- ' item is not expected here: put it on a line of its own"},
       {M::MAP_KEY, "a '?' is not expected here: quote the text"},

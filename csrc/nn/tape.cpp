@@ -84,7 +84,7 @@ at::Tensor TapeReaderImpl::macs(const ops::TapeSelection& selection, int64_t ban
   // Step t scores the bank rows that the t steps before left: n N minus K (0 + 1 + ... + n - 1).
   at::Tensor scored_B = torch::full_like(rows_B, bank_rows);
   if (config.reading == "adaptive") {
-    scored_B = rows_B * bank_rows - rows_B * (rows_B - 1) / 2 * config.merge();
+    scored_B = rows_B * bank_rows - (rows_B * (rows_B - 1)).div(2, "floor") * config.merge();
   }
   // Embedding a symbol is a sum of weight rows, no product.
   at::Tensor macs_B = scored_B * key_width + merged_B * (dim + key_width);

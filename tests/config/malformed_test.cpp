@@ -55,9 +55,9 @@ std::string test_name(const testing::TestParamInfo<MalformedCase>& info) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Yaml, Malformed, testing::ValuesIn(malformed_yaml()), test_name);
-INSTANTIATE_TEST_SUITE_P(Settings, Malformed, testing::ValuesIn(malformed_settings()), test_name);
-INSTANTIATE_TEST_SUITE_P(Sources, Malformed, testing::ValuesIn(malformed_sources()), test_name);
+INSTANTIATE_TEST_SUITE_P(Yaml, Malformed, testing::ValuesIn(kMalformedYaml), test_name);
+INSTANTIATE_TEST_SUITE_P(Settings, Malformed, testing::ValuesIn(kMalformedSettings), test_name);
+INSTANTIATE_TEST_SUITE_P(Sources, Malformed, testing::ValuesIn(kMalformedSources), test_name);
 
 }  // namespace
 }  // namespace adatape::config

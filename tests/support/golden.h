@@ -41,8 +41,9 @@ inline std::map<std::string, torch::Tensor> read_all(const std::string& path) {
 /// Every case of the manifest whose `model` is this one.
 inline std::vector<GoldenCase> golden_models(const std::string& model) {
   std::ifstream stream(golden_folder() + "/MANIFEST.json");
+  const nlohmann::json manifest = nlohmann::json::parse(stream);
   std::vector<GoldenCase> cases;
-  for (const auto& entry : nlohmann::json::parse(stream).at("files")) {
+  for (const auto& entry : manifest.at("files")) {
     if (entry.value("model", "") != model) continue;
     cases.push_back({entry.at("file"), entry.at("attributes"), entry.at("tolerance"), entry.at("parameters"),
                      entry.at("outputs"), read_all(golden_folder() + "/" + entry.at("file").get<std::string>())});
