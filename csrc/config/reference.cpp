@@ -24,8 +24,8 @@ error, and all errors of a file are reported at once.
 - `section.key=value` on the command line goes before all files; the value is YAML, as in
   `optimizer.lr=0.01` or `'optimizer.betas=[0.9, 0.99]'`. The last of several wins.
 - Booleans are `true` and `false` only. Numbers are decimal and finite; `1e3` is fine, also for a
-  whole number, while `010`, `0x10` and `1_000` are errors. A value in quotes is a text. A text needs
-  no quotes, even if it looks like a number. `null` is for settings that say so.
+  whole number, while `010`, `0x10` and `1_000` are errors. A value in quotes is a text. A text
+  needs no quotes, even if it looks like a number. `null` is for settings that say so.
 )";
 
 std::string cell(std::string text) {

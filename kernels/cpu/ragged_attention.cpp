@@ -4,7 +4,8 @@
 namespace adatape::kernels::ADATAPE_ISA {
 namespace {
 
-constexpr int64_t kRows = 4;  // query rows that share one pass over keys or values
+constexpr int64_t kRows = 4;    // query rows that share one pass over keys or values
+constexpr int64_t kBlock = 16;  // products added up before they join a total: keeps rounding small
 
 struct Sequence {
   const RaggedRows& rows;
@@ -57,9 +58,14 @@ void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, 
               A* out) {
   for (int64_t v = 0; v < pitch; v += kLanes<A>) {
     Vector<A> total[R] = {};
-    for (int64_t k = 0; k < inner; ++k) {
-      const Vector<A> x = load<A>(right + k * pitch + v);
-      for (int64_t r = 0; r < R; ++r) total[r] += left[r * left_pitch + k] * x;
+    for (int64_t first = 0; first < inner; first += kBlock) {
+      const int64_t last = inner - first < kBlock ? inner : first + kBlock;
+      Vector<A> part[R] = {};
+      for (int64_t k = first; k < last; ++k) {
+        const Vector<A> x = load<A>(right + k * pitch + v);
+        for (int64_t r = 0; r < R; ++r) part[r] += left[r * left_pitch + k] * x;
+      }
+      for (int64_t r = 0; r < R; ++r) total[r] += part[r];
     }
     for (int64_t r = 0; r < R; ++r) store(out + r * pitch + v, total[r]);
   }
