@@ -1,5 +1,6 @@
 #include "csrc/nn/attention.h"
 
+#include <ATen/record_function.h>
 #include <torch/torch.h>
 
 #include "csrc/nn/init.h"
@@ -13,6 +14,7 @@ AttentionImpl::AttentionImpl(int64_t dim, int64_t heads) : heads(heads) {
 }
 
 at::Tensor AttentionImpl::forward(const ops::Ragged& x, const std::optional<QueryRows>& only) {
+  RECORD_USER_SCOPE("attention");
   const at::Tensor& rows_TD = x.values_TD;
   const int64_t dim = rows_TD.size(1), width = dim / heads;
   const ops::Segments all{x.offsets_B1, x.tail_B1, x.longest};

@@ -1,5 +1,6 @@
 #include "csrc/nn/feed_forward.h"
 
+#include <ATen/record_function.h>
 #include <torch/torch.h>
 
 #include "csrc/nn/init.h"
@@ -14,6 +15,7 @@ FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t hidden, Activation activat
 }
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& x_TD) {
+  RECORD_USER_SCOPE("feed_forward");
   const at::Tensor up = fc1(x_TD);
   if (activation == Activation::kGlu) return fc2(torch::glu(up, -1));
   return fc2(torch::gelu(up, activation == Activation::kGeluTanh ? "tanh" : "none"));
