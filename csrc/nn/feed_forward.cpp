@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "csrc/nn/init.h"
+#include "csrc/nn/linear.h"
 
 namespace adatape::nn {
 
@@ -16,9 +17,9 @@ FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t hidden, Activation activat
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& x_TD) {
   RECORD_USER_SCOPE("feed_forward");
-  const at::Tensor up = fc1(x_TD);
-  if (activation == Activation::kGlu) return fc2(torch::glu(up, -1));
-  return fc2(torch::gelu(up, activation == Activation::kGeluTanh ? "tanh" : "none"));
+  const at::Tensor up = linear(x_TD, fc1);
+  if (activation == Activation::kGlu) return linear(torch::glu(up, -1), fc2);
+  return linear(torch::gelu(up, activation == Activation::kGeluTanh ? "tanh" : "none"), fc2);
 }
 
 }  // namespace adatape::nn
