@@ -26,7 +26,7 @@ AdaTapeConfig config_of(const nlohmann::json& a) {
   return config;
 }
 
-void load(AdaTape& model, const testing::GoldenCase& golden, torch::ScalarType type) {
+void load(AdaTape& model, const test::GoldenCase& golden, torch::ScalarType type) {
   model.to(type);
   auto parameters = model.named_parameters();
   ASSERT_EQ(parameters.size(), golden.parameters.size());
@@ -37,7 +37,7 @@ void load(AdaTape& model, const testing::GoldenCase& golden, torch::ScalarType t
   }
 }
 
-void check(const testing::GoldenCase& golden, torch::ScalarType type, const std::string& tolerance_name) {
+void check(const test::GoldenCase& golden, torch::ScalarType type, const std::string& tolerance_name) {
   SCOPED_TRACE(golden.name + " " + tolerance_name);
   const auto& t = golden.tensors;
   const nlohmann::json& tolerance = golden.tolerance.at(tolerance_name);
@@ -54,17 +54,17 @@ void check(const testing::GoldenCase& golden, torch::ScalarType type, const std:
   const std::map<std::string, torch::Tensor> results = {
       {"logits", output.logits_NBK[0]}, {"loss", loss},           {"penalty", read.ponder_B},
       {"length", read.length_B},        {"tape_index", read.index_BTK}, {"tape_weight", read.weight_BTK}};
-  for (const std::string& name : golden.outputs) testing::expect_close(results.at(name), t.at(name), tolerance, name);
+  for (const std::string& name : golden.outputs) test::expect_close(results.at(name), t.at(name), tolerance, name);
   for (const auto& p : model.named_parameters()) {
     ASSERT_TRUE(p.value().grad().defined()) << p.key();
-    testing::expect_close(p.value().grad(), t.at("grad." + p.key()), tolerance, "grad." + p.key());
+    test::expect_close(p.value().grad(), t.at("grad." + p.key()), tolerance, "grad." + p.key());
   }
 }
 
 TEST(AdaTapeGolden, ValuesAndGradients) {
-  const auto cases = testing::golden_models("adatape_parity");
-  ASSERT_FALSE(cases.empty()) << testing::golden_folder();
-  for (const testing::GoldenCase& golden : cases) {
+  const auto cases = test::golden_models("adatape_parity");
+  ASSERT_FALSE(cases.empty()) << test::golden_folder();
+  for (const test::GoldenCase& golden : cases) {
     check(golden, torch::kDouble, "float64");
     check(golden, torch::kFloat, "float32");
   }

@@ -53,7 +53,7 @@ TEST_P(AdaTapeMasked, SameValuesAndGradients) {
   auto model = random_model(config, GetParam().length, GetParam().spread);
   const torch::Tensor symbols = torch::randint(0, 3, {17, GetParam().length}, torch::kLong);
   const Output packed = model->forward({symbols, torch::zeros({17}, torch::kLong)});
-  const auto masked = testing::MaskedAdaTape(config, model->named_parameters()).forward(symbols, 3);
+  const auto masked = test::MaskedAdaTape(config, model->named_parameters()).forward(symbols, 3);
 
   EXPECT_TRUE(torch::equal(packed.selection->length_B.to(torch::kLong), masked.length_B));
   EXPECT_TRUE(torch::allclose(packed.logits_NBK[0], masked.logits_BK, 1e-10, 1e-12));

@@ -10,7 +10,7 @@
 
 #include "csrc/models/adatape_config.h"
 
-namespace adatape::testing {
+namespace adatape::test {
 
 class MaskedAdaTape {
  public:
@@ -131,4 +131,4 @@ class MaskedAdaTape {
   torch::OrderedDict<std::string, torch::Tensor> p_;
 };
 
-}  // namespace adatape::testing
+}  // namespace adatape::test

@@ -13,7 +13,7 @@
 
 #include "csrc/formats/safetensors.h"
 
-namespace adatape::testing {
+namespace adatape::test {
 
 struct GoldenCase {
   std::string name;
@@ -65,4 +65,4 @@ inline void expect_close(const torch::Tensor& value, const torch::Tensor& refere
   EXPECT_LE((value.to(torch::kDouble) - reference).abs().max().item<double>(), allowed) << what;
 }
 
-}  // namespace adatape::testing
+}  // namespace adatape::test
