@@ -1,6 +1,7 @@
 """What every Python test shares."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,20 @@ def ops(ops_library):
 
     torch.ops.load_library(ops_library)
     return torch.ops.adatape
+
+
+@pytest.fixture(scope="session")
+def program_path():
+    """The built program."""
+    return str(BUILD / "adatape")
+
+
+@pytest.fixture
+def program(tmp_path, program_path):
+    """Runs it in a folder of its own: program("train", "c.yaml") -> CompletedProcess."""
+
+    def run(*arguments):
+        return subprocess.run([program_path, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=120)
+
+    return run

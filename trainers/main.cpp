@@ -3,10 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include <iostream>
+#include <algorithm>
 #include <new>
 
 #include "csrc/config/load.h"
+#include "csrc/config/text.h"
 #include "csrc/formats/error.h"
 #include "csrc/log/log.h"
 #include "trainers/commands.h"
@@ -15,6 +16,17 @@
 
 namespace adatape {
 namespace {
+
+/// CLI11 would say only that a subcommand is required.
+void check_subcommand(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
+  if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
+  std::string message = "unknown command " + formats::quote(argv[1]);
+  if (const auto near = config::nearest(argv[1], known)) message += "; did you mean '" + *near + "'?";
+  throw RunError(kUsage, message + " (see adatape --help)");
+}
 
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
@@ -33,6 +45,7 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_config(app);
   try {
+    check_subcommand(app, argc, argv);
     app.parse(argc, argv);
     return kDone;
   } catch (const CLI::ParseError& error) {

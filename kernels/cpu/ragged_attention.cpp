@@ -133,8 +133,7 @@ struct Attention {
     }
     exponential_row(scores, top, key_pitch);
     for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
-    A total = 0;
-    for (int64_t j = 0; j < visible; ++j) total += scores[j];
+    const A total = sum_row(scores, key_pitch);
     *lse(i) = top + A(__builtin_log(total));
     return total;
   }
@@ -180,6 +179,11 @@ struct Attention {
     for (int64_t j = 0; j < visible; ++j) scores[j] *= A(p.scale);
     if (visible) exponential_row(scores, shift, key_pitch);
     for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
+    const A norm = 1 / sum_row(scores, key_pitch);
+    for (int64_t j = 0; j < visible; ++j) scores[j] *= norm;
+#ifdef VB
+    delta = dot<A>(scores, dp, visible);
+#endif
     for (int64_t j = 0; j < visible; ++j) dp[j] = scores[j] * (dp[j] - delta) * A(p.scale);
     for (int64_t j = visible; j < key_pitch; ++j) dp[j] = 0;
   }

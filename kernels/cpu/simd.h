@@ -133,6 +133,14 @@ inline A sum(Vector<A> v) {
   return parts[0];
 }
 
+/// Sum of n values, n a multiple of the lanes.
+template <class A>
+inline A sum_row(const A* x, int64_t n) {
+  Vector<A> total{};
+  for (int64_t i = 0; i < n; i += kLanes<A>) total += load<A>(x + i);
+  return sum<A>(total);
+}
+
 template <class A, class E1, class E2>
 inline A dot(const E1* x, const E2* y, int64_t n) {
   Vector<A> total{};
