@@ -10,7 +10,7 @@
 #include <fstream>
 #include <thread>
 
-#include "kernels/cpu/table.h"
+#include "csrc/ops/launch.h"
 
 namespace adatape {
 namespace {
@@ -34,11 +34,6 @@ std::string cpu_model() {
   return "unknown";
 }
 
-std::string instruction_set() {
-  const kernels::CpuKernels* table = kernels::cpu_kernels();
-  return table ? table->isa : "none";
-}
-
 }  // namespace
 
 nlohmann::json environment() {
@@ -56,7 +51,7 @@ nlohmann::json environment() {
           {"host", host.nodename},
           {"system", std::string(host.sysname) + " " + host.release + " " + host.machine},
           {"cpu", cpu_model()},
-          {"cpu_kernels", instruction_set()},
+          {"cpu_kernels", ops::cpu_kernels("adatape").isa},
           {"cores", std::thread::hardware_concurrency()},
           {"device", "cpu"},
           {"started", time.data()}};
@@ -64,7 +59,7 @@ nlohmann::json environment() {
 
 std::string version_text() {
   std::string text = "adatape " ADATAPE_VERSION " (LibTorch " TORCH_VERSION ", CUDA none, CPU ";
-  text += instruction_set();
+  text += ops::cpu_kernels("adatape").isa;
   return text + ")";
 }
 

@@ -1,4 +1,4 @@
-// Settings of adaptive tape reading (AdaTape; released JAX names in docs/models.md).
+// Settings of adaptive tape reading.
 #pragma once
 
 #include <cmath>
