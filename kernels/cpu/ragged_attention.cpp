@@ -5,7 +5,7 @@ namespace adatape::kernels::ADATAPE_ISA {
 namespace {
 
 constexpr int64_t kRows = 4;    // query rows that share one pass over keys or values
-constexpr int64_t kBlock = 16;  // products added up before they join a total: keeps rounding small
+constexpr int64_t kBlock = 8;  // products added up before they join a total: keeps rounding small
 
 struct Sequence {
   const RaggedRows& rows;
@@ -175,17 +175,17 @@ struct Attention {
   /// "ragged_attention").
   void score_gradient(A* scores, A* dp, A delta, int64_t i) const {
     const int64_t visible = visible_keys(p, queries, keys, i);
-    const A shift = *lse(i);
-    for (int64_t j = 0; j < visible; ++j) scores[j] *= A(p.scale);
-    if (visible) exponential_row(scores, shift, key_pitch);
-    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
-    const A norm = 1 / sum_row(scores, key_pitch);
-    for (int64_t j = 0; j < visible; ++j) scores[j] *= norm;
-#ifdef VB
-    delta = dot<A>(scores, dp, visible);
-#endif
-    for (int64_t j = 0; j < visible; ++j) dp[j] = scores[j] * (dp[j] - delta) * A(p.scale);
-    for (int64_t j = visible; j < key_pitch; ++j) dp[j] = 0;
+    if (visible) {
+      for (int64_t j = 0; j < visible; ++j) scores[j] *= A(p.scale);
+      exponential_row(scores, *lse(i), key_pitch);
+    }
+    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = dp[j] = 0;
+    // lse is rounded, a large one coarsely; dividing by the sum takes that out of the probabilities.
+    const A norm = visible ? 1 / sum_row(scores, key_pitch) : A(0);
+    for (int64_t j = 0; j < visible; ++j) {
+      scores[j] *= norm;
+      dp[j] = scores[j] * (dp[j] - delta) * A(p.scale);
+    }
   }
 
   void backward(const RaggedAttentionBackward& g) const {
