@@ -1,6 +1,7 @@
-// Training steps on demand, for benchmarks that interleave contenders: reads "run N" or "phases N" lines from
-// standard input, does N steps of the run that its arguments (CONFIG key=value...) describe, and prints one JSON
-// object: {"seconds": ...}, with "phases" also the milliseconds a step spent in each part.
+// Training steps on demand, for benchmarks that interleave contenders: reads "run N" or "phases N"
+// lines from standard input, does N steps of the run that its arguments (CONFIG key=value...)
+// describe, and prints one JSON object: {"seconds": ...}, with "phases" also the milliseconds a
+// step spent in each part.
 #include <ATen/record_function.h>
 
 #include <chrono>
@@ -15,21 +16,26 @@
 namespace adatape {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
-/// Inclusive seconds by name. A name within itself (an op that the dispatcher calls again) counts once.
+/// Inclusive seconds by name. A name within itself (an op that the dispatcher calls again) counts
+/// once.
 struct Clock {
   std::map<std::string, double> seconds;
   std::map<std::string, int> depth;
 };
-Clock clock_by_name;  // the callbacks below are plain functions; autograd runs on the calling thread here
+Clock clock_by_name;  // the callbacks below are plain functions; autograd runs on the calling
+                      // thread here
 
 struct Began : at::ObserverContext {
   double at = now();
 };
 
 bool is_phase(const std::string& name) {
-  static const std::map<std::string, int> scopes = {{"fetch", 0}, {"forward", 0}, {"backward", 0}, {"update", 0},
+  static const std::map<std::string, int> scopes = {{"fetch", 0},        {"forward", 0},
+                                                    {"backward", 0},     {"update", 0},
                                                     {"feed_forward", 0}, {"attention", 0}};
   return scopes.count(name) > 0 || name.rfind("adatape::", 0) == 0;
 }
@@ -48,8 +54,9 @@ void leave(const at::RecordFunction& function, at::ObserverContext* context) {
 
 nlohmann::json run(Trainer& trainer, int64_t steps, bool phases) {
   clock_by_name = {};
-  const auto handle = phases ? at::addGlobalCallback(at::RecordFunctionCallback(enter, leave).scopes(
-                                   {at::RecordScope::FUNCTION, at::RecordScope::USER_SCOPE}))
+  const auto handle = phases ? at::addGlobalCallback(at::RecordFunctionCallback(enter, leave)
+                                                         .scopes({at::RecordScope::FUNCTION,
+                                                                  at::RecordScope::USER_SCOPE}))
                              : at::INVALID_CALLBACK_HANDLE;
   const double began = now();
   for (int64_t i = 0; i < steps; ++i) trainer.step();
@@ -69,7 +76,8 @@ nlohmann::json run(Trainer& trainer, int64_t steps, bool phases) {
 int main(int argc, char** argv) {
   using namespace adatape;
   try {
-    Trainer trainer(config::load<RunConfig>(argc > 1 ? argv[1] : "", std::vector<std::string>(argv + 2, argv + argc)));
+    Trainer trainer(config::load<RunConfig>(argc > 1 ? argv[1] : "",
+                                            std::vector<std::string>(argv + 2, argv + argc)));
     for (std::string line; std::getline(std::cin, line);) {
       std::istringstream words(line);
       std::string verb;

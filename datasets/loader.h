@@ -1,5 +1,6 @@
-// Batches in order, made ahead by worker threads. Batch i of a split depends on (dataset, split, batch size, i)
-// alone, so the number of workers never changes a run, and a resumed run goes on at any position.
+// Batches in order, made ahead by worker threads. Batch i of a split depends on (dataset, split,
+// batch size, i) alone, so the number of workers never changes a run, and a resumed run goes on at
+// any position.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,8 @@ struct LoaderConfig {
   static void declare(auto& c, auto&& field) {
     using namespace config;
     field("batch_size", c.batch_size, Range{1, 1048576}, "examples in a batch");
-    field("workers", c.workers, Range{0, 256}, "threads that make batches ahead; 0: made when asked for");
+    field("workers", c.workers, Range{0, 256},
+          "threads that make batches ahead; 0: made when asked for");
   }
 };
 

@@ -8,8 +8,8 @@
 
 namespace adatape {
 
-/// Symbol ids 0, 1, 2 stand for -1, 0, 1; label 1 means an odd number of ones. Example n of a split is drawn
-/// from Philox stream (seed, 2 n + split): no state, no order, no end.
+/// Symbol ids 0, 1, 2 stand for -1, 0, 1; label 1 means an odd number of ones. Example n of a split
+/// is drawn from Philox stream (seed, 2 n + split): no state, no order, no end.
 class Parity : public Dataset {
  public:
   Parity(const ParityConfig& config, int64_t seed) : config_(config), seed_(seed) {}

@@ -26,7 +26,8 @@ constexpr uint64_t kLargestManifest = 256u << 20;
 
 std::string read_text(const std::string& path, uint64_t limit) {
   const formats::InputFile file(path);
-  if (file.size() > limit) damaged(path + " is " + std::to_string(file.size()) + " bytes long, too long to be true");
+  if (file.size() > limit)
+    damaged(path + " is " + std::to_string(file.size()) + " bytes long, too long to be true");
   std::string text(file.size(), '\0');
   file.read_at(0, text.data(), text.size());
   return text;
@@ -39,7 +40,8 @@ std::string manifest_text(const json& files) {
   return manifest.dump(1) + "\n";
 }
 
-/// The manifest's files. A changed byte anywhere is noticed: the text must be the one that its content gives.
+/// The manifest's files. A changed byte anywhere is noticed: the text must be the one that its
+/// content gives.
 json read_manifest(const std::string& folder) {
   const std::string path = folder + "/" + kManifest;
   const std::string text = read_text(path, kLargestManifest);
@@ -56,7 +58,8 @@ json read_manifest(const std::string& folder) {
   return manifest["files"];
 }
 
-/// Which tensor of a damaged file differs from what was written; empty if the damage is in the header.
+/// Which tensor of a damaged file differs from what was written; empty if the damage is in the
+/// header.
 std::string damaged_tensor(const std::string& path, const json& digests) {
   try {
     const formats::SafetensorsFile file(path);
@@ -64,9 +67,11 @@ std::string damaged_tensor(const std::string& path, const json& digests) {
     for (const formats::TensorInfo& tensor : file.tensors()) {
       data.resize(tensor.bytes());
       file.read(tensor, data.data());
-      if (digests.value(tensor.name, "") != formats::xxh3_hex(data.data(), data.size())) return tensor.name;
+      if (digests.value(tensor.name, "") != formats::xxh3_hex(data.data(), data.size()))
+        return tensor.name;
     }
-  } catch (const formats::FormatError&) {  // an unreadable header is reported by the caller as the file's damage
+  } catch (const formats::FormatError&) {  // an unreadable header is reported by the caller as the
+                                           // file's damage
   }
   return "";
 }
@@ -79,8 +84,10 @@ void verify_file(const std::string& path, const json& entry) {
             std::to_string(bytes));
   }
   if (formats::xxh3_hex_of_file(path) == entry.at("xxh3")) return;
-  const std::string tensor = entry.contains("tensors") ? damaged_tensor(path, entry["tensors"]) : "";
-  damaged(path + " is damaged: " + (tensor.empty() ? "its content" : "tensor " + formats::quote(tensor)) +
+  const std::string tensor =
+      entry.contains("tensors") ? damaged_tensor(path, entry["tensors"]) : "";
+  damaged(path +
+          " is damaged: " + (tensor.empty() ? "its content" : "tensor " + formats::quote(tensor)) +
           " does not match the digest in " + kManifest);
 }
 
@@ -91,7 +98,8 @@ void write_checkpoint(const std::string& folder, const CheckpointContent& conten
   json files = json::object();
   const auto add = [&](const std::string& name) -> json& {
     const std::string path = target.temporary() + "/" + name;
-    return files[name] = {{"bytes", fs::file_size(path)}, {"xxh3", formats::xxh3_hex_of_file(path)}};
+    return files[name] = {{"bytes", fs::file_size(path)},
+                          {"xxh3", formats::xxh3_hex_of_file(path)}};
   };
   for (const auto& [set, tensors] : content.tensors) {
     const std::string name = set + ".safetensors";
@@ -110,7 +118,8 @@ void verify_checkpoint(const std::string& folder) {
   try {
     const json files = read_manifest(folder);
     for (const char* needed : {"model.safetensors", "state.json", "config.yaml"}) {
-      if (!files.contains(needed)) damaged(folder + "/" + kManifest + " is damaged: it does not list " + needed);
+      if (!files.contains(needed))
+        damaged(folder + "/" + kManifest + " is damaged: it does not list " + needed);
     }
     for (const auto& [name, entry] : files.items()) verify_file(folder + "/" + name, entry);
   } catch (const formats::FormatError& error) {
@@ -120,11 +129,14 @@ void verify_checkpoint(const std::string& folder) {
   }
 }
 
-nlohmann::json read_checkpoint(const std::string& folder, const std::map<std::string, NamedTensors>& into) {
+nlohmann::json read_checkpoint(const std::string& folder,
+                               const std::map<std::string, NamedTensors>& into) {
   verify_checkpoint(folder);
   try {
-    for (const auto& [set, tensors] : into) read_tensors(folder + "/" + set + ".safetensors", tensors);
-    const json state = json::parse(read_text(folder + "/state.json", kLargestManifest), nullptr, false);
+    for (const auto& [set, tensors] : into)
+      read_tensors(folder + "/" + set + ".safetensors", tensors);
+    const json state =
+        json::parse(read_text(folder + "/state.json", kLargestManifest), nullptr, false);
     if (!state.is_object()) damaged(folder + "/state.json is not a JSON object");
     return state;
   } catch (const formats::FormatError& error) {
@@ -143,7 +155,8 @@ std::vector<StoredCheckpoint> stored_checkpoints(const std::string& folder) {
     }
     found.push_back({std::stoll(name.substr(5)), entry.path()});
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.step > b.step; });
   return found;
 }
 
@@ -159,7 +172,8 @@ std::optional<StoredCheckpoint> newest_intact(const std::string& folder) {
       problems = error.what();
     }
   }
-  if (!stored.empty()) damaged("no intact checkpoint is left in " + folder + " (oldest: " + problems + ")");
+  if (!stored.empty())
+    damaged("no intact checkpoint is left in " + folder + " (oldest: " + problems + ")");
   return std::nullopt;
 }
 

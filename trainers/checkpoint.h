@@ -1,5 +1,7 @@
-// Checkpoints: folders step-N that appear whole or not at all, each file with its digest in a manifest.
-//   model.safetensors  optimizer.safetensors  ema.safetensors (if kept)  state.json  config.yaml  manifest.json
+// Checkpoints: folders step-N that appear whole or not at all, each file with its digest in a
+// manifest.
+//   model.safetensors  optimizer.safetensors  ema.safetensors (if kept)  state.json  config.yaml
+//   manifest.json
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,23 +15,26 @@
 
 namespace adatape {
 
-/// What a checkpoint holds: sets of tensors ("model", "optimizer", "ema"), small state, the configuration.
+/// What a checkpoint holds: sets of tensors ("model", "optimizer", "ema"), small state, the
+/// configuration.
 struct CheckpointContent {
   std::map<std::string, NamedTensors> tensors;
   nlohmann::json state;
   std::string config_yaml;
 };
 
-/// Writes `folder` (its parent must exist). Throws formats::IoError; then no folder of that name exists.
+/// Writes `folder` (its parent must exist). Throws formats::IoError; then no folder of that name
+/// exists.
 void write_checkpoint(const std::string& folder, const CheckpointContent& content);
 
-/// Checks every file against the manifest. Throws RunError(kCheckpoint) naming the file, and the tensor where
-/// the damage lies in one.
+/// Checks every file against the manifest. Throws RunError(kCheckpoint) naming the file, and the
+/// tensor where the damage lies in one.
 void verify_checkpoint(const std::string& folder);
 
-/// Verifies the checkpoint, then reads the sets that `into` names. Nothing is written into any tensor before
-/// all files are known to be intact. Returns its state. Throws RunError(kCheckpoint).
-nlohmann::json read_checkpoint(const std::string& folder, const std::map<std::string, NamedTensors>& into);
+/// Verifies the checkpoint, then reads the sets that `into` names. Nothing is written into any
+/// tensor before all files are known to be intact. Returns its state. Throws RunError(kCheckpoint).
+nlohmann::json read_checkpoint(const std::string& folder,
+                               const std::map<std::string, NamedTensors>& into);
 
 /// The checkpoints step-N below `folder`, newest (highest N) first.
 struct StoredCheckpoint {
@@ -38,8 +43,8 @@ struct StoredCheckpoint {
 };
 std::vector<StoredCheckpoint> stored_checkpoints(const std::string& folder);
 
-/// The newest intact checkpoint below `folder`; damaged ones are warned about. Nothing if there are none at all;
-/// RunError(kCheckpoint) if all are damaged.
+/// The newest intact checkpoint below `folder`; damaged ones are warned about. Nothing if there are
+/// none at all; RunError(kCheckpoint) if all are damaged.
 std::optional<StoredCheckpoint> newest_intact(const std::string& folder);
 
 /// Removes all but the `keep` newest and the one of step `best`.

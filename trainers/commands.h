@@ -1,4 +1,5 @@
-// The subcommands of the program `adatape`. Each adds itself to the command line; its work runs when chosen.
+// The subcommands of the program `adatape`. Each adds itself to the command line; its work runs
+// when chosen.
 #pragma once
 
 #include <CLI/App.hpp>

@@ -38,20 +38,24 @@ void add_config(CLI::App& app) {
   CLI::App* command = app.add_subcommand("config", "check, show or document configurations");
   command->require_subcommand(1);
 
-  CLI::App* checking = command->add_subcommand("check", "check configuration files and report every problem");
+  CLI::App* checking =
+      command->add_subcommand("check", "check configuration files and report every problem");
   checking->add_option("files", arguments->files, "configuration files")->required();
   checking->footer("Example: adatape config check configs/parity/*.yaml");
   checking->callback([arguments] { check(arguments->files); });
 
-  CLI::App* showing = command->add_subcommand("show", "print a configuration with every setting filled in");
+  CLI::App* showing =
+      command->add_subcommand("show", "print a configuration with every setting filled in");
   showing->add_option("file", arguments->file, "configuration file")->required();
   showing->add_option("overrides", arguments->overrides, "settings, as key=value");
   showing->footer("Example: adatape config show configs/parity/adatape.yaml model.encoder.dim=128");
   showing->callback([arguments] {
-    std::cout << config::to_yaml(config::load<RunConfig>(arguments->file, arguments->overrides)) << std::flush;
+    std::cout << config::to_yaml(config::load<RunConfig>(arguments->file, arguments->overrides))
+              << std::flush;
   });
 
-  CLI::App* documenting = command->add_subcommand("reference", "print every key with default, bounds and meaning");
+  CLI::App* documenting =
+      command->add_subcommand("reference", "print every key with default, bounds and meaning");
   documenting->footer("Example: adatape config reference > configs/REFERENCE.md");
   documenting->callback([] { std::cout << config::reference<RunConfig>() << std::flush; });
 }

@@ -8,7 +8,7 @@ namespace adatape {
 enum ExitCode : int {
   kDone = 0,
   kUnexpected = 1,
-  kUsage = 2,       ///< configuration or command line
+  kUsage = 2,  ///< configuration or command line
   kData = 3,
   kDiverged = 4,    ///< loss not finite, after the skips that are allowed
   kCheckpoint = 5,  ///< damaged, or of another model

@@ -26,7 +26,8 @@ Spread spread_of(std::vector<int64_t> counts) {
 
 void append(std::vector<int64_t>& all, const at::Tensor& counts) {
   const at::Tensor dense = counts.cpu().contiguous();
-  all.insert(all.end(), dense.const_data_ptr<int64_t>(), dense.const_data_ptr<int64_t>() + dense.numel());
+  all.insert(all.end(), dense.const_data_ptr<int64_t>(),
+             dense.const_data_ptr<int64_t>() + dense.numel());
 }
 
 struct Columns {
@@ -89,7 +90,8 @@ Evaluation evaluate(Model& model, const Task& task, Loader loader, const std::st
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   result.examples = int64_t(columns.label.size());
   int64_t right = 0;
-  for (size_t i = 0; i < columns.label.size(); ++i) right += columns.label[i] == columns.prediction[i];
+  for (size_t i = 0; i < columns.label.size(); ++i)
+    right += columns.label[i] == columns.prediction[i];
   result.loss /= double(result.examples);
   result.accuracy = double(right) / double(result.examples);
   result.macs = spread_of(columns.macs);

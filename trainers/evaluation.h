@@ -18,10 +18,10 @@ struct Spread {
 
 struct Evaluation {
   int64_t examples = 0;
-  double loss = 0;      ///< mean cross-entropy, without the penalty
-  double accuracy = 0;  ///< share of right predictions
-  Spread macs;          ///< multiply-adds of the forward pass
-  Spread tokens;        ///< rows that the last block saw
+  double loss = 0;                                   ///< mean cross-entropy, without the penalty
+  double accuracy = 0;                               ///< share of right predictions
+  Spread macs;                                       ///< multiply-adds of the forward pass
+  Spread tokens;                                     ///< rows that the last block saw
   nlohmann::json meters = nlohmann::json::object();  ///< the model's own means
   double seconds = 0;
 
@@ -29,8 +29,10 @@ struct Evaluation {
   nlohmann::json record() const;
 };
 
-/// Evaluates the whole split without gradients; the model's mode is as before afterwards. ledger_path, if not
-/// empty, gets one line per example: example, label, prediction, tokens, macs. Throws formats::IoError.
-Evaluation evaluate(Model& model, const Task& task, Loader loader, const std::string& ledger_path = "");
+/// Evaluates the whole split without gradients; the model's mode is as before afterwards.
+/// ledger_path, if not empty, gets one line per example: example, label, prediction, tokens, macs.
+/// Throws formats::IoError.
+Evaluation evaluate(Model& model, const Task& task, Loader loader,
+                    const std::string& ledger_path = "");
 
 }  // namespace adatape

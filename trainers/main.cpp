@@ -1,4 +1,5 @@
-// The program `adatape`: chooses a subcommand, and turns every error into one sentence and an exit code.
+// The program `adatape`: chooses a subcommand, and turns every error into one sentence and an exit
+// code.
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
@@ -24,7 +25,8 @@ void check_subcommand(const CLI::App& app, int argc, char** argv) {
   for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
   if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
   std::string message = "unknown command " + formats::quote(argv[1]);
-  if (const auto near = config::nearest(argv[1], known)) message += "; did you mean '" + *near + "'?";
+  if (const auto near = config::nearest(argv[1], known))
+    message += "; did you mean '" + *near + "'?";
   throw RunError(kUsage, message + " (see adatape --help)");
 }
 
@@ -38,9 +40,11 @@ int run(int argc, char** argv) {
   CLI::App app("Train and study models that decide how much compute each example gets.", "adatape");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text);
-  app.footer("Example: adatape train configs/parity/adatape.yaml\n"
-             "Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 data, 4 diverged, 5 checkpoint unusable,\n"
-             "75 stopped by a signal with its state saved: run again to go on.");
+  app.footer(
+      "Example: adatape train configs/parity/adatape.yaml\n"
+      "Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 data, 4 diverged, 5 "
+      "checkpoint unusable,\n"
+      "75 stopped by a signal with its state saved: run again to go on.");
   add_train(app);
   add_evaluate(app);
   add_config(app);

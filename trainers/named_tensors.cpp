@@ -4,7 +4,8 @@ namespace adatape {
 
 NamedTensors state_of(const torch::nn::Module& module) {
   NamedTensors state;
-  for (const auto& parameter : module.named_parameters()) state.push_back({parameter.key(), parameter.value()});
+  for (const auto& parameter : module.named_parameters())
+    state.push_back({parameter.key(), parameter.value()});
   for (const auto& buffer : module.named_buffers()) state.push_back({buffer.key(), buffer.value()});
   return state;
 }

@@ -11,8 +11,9 @@ AdamW::AdamW(const OptimizerConfig& config, const NamedTensors& parameters) : co
     if (!p.tensor.requires_grad()) continue;
     // Tokens and positions are [1, n, D]: like biases and norms, no matrices of a linear map.
     const bool matrix = p.tensor.dim() >= 2 && p.tensor.size(0) > 1;
-    slots_.push_back({p.name, p.tensor, torch::zeros_like(p.tensor.detach()), torch::zeros_like(p.tensor.detach()),
-                      torch::zeros({}, torch::kFloat), config.decay == "all" || matrix});
+    slots_.push_back({p.name, p.tensor, torch::zeros_like(p.tensor.detach()),
+                      torch::zeros_like(p.tensor.detach()), torch::zeros({}, torch::kFloat),
+                      config.decay == "all" || matrix});
   }
 }
 
@@ -37,8 +38,9 @@ void AdamW::step_group(bool decays, double lr, const std::optional<at::Tensor>& 
   }
   if (parameters.empty()) return;
   at::_foreach_add_(steps, 1);
-  at::_fused_adamw_(parameters, gradients, means, squares, {}, steps, lr, config_.beta1, config_.beta2,
-                    decays ? config_.weight_decay : 0.0, config_.eps, false, false, scale);
+  at::_fused_adamw_(parameters, gradients, means, squares, {}, steps, lr, config_.beta1,
+                    config_.beta2, decays ? config_.weight_decay : 0.0, config_.eps, false, false,
+                    scale);
 }
 
 void AdamW::step(double lr, double grad_norm) {
@@ -65,7 +67,8 @@ NamedTensors AdamW::state() const {
   return state;
 }
 
-Ema::Ema(const EmaConfig& config, const NamedTensors& weights) : decay_(config.decay), source_(weights) {
+Ema::Ema(const EmaConfig& config, const NamedTensors& weights)
+    : decay_(config.decay), source_(weights) {
   for (const NamedTensor& w : weights) average_.push_back({w.name, w.tensor.detach().clone()});
 }
 

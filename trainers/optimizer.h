@@ -8,7 +8,8 @@
 
 namespace adatape {
 
-/// Steps all parameters that have a gradient; the others (unused by this batch) stay, with their state.
+/// Steps all parameters that have a gradient; the others (unused by this batch) stay, with their
+/// state.
 class AdamW {
  public:
   AdamW(const OptimizerConfig& config, const NamedTensors& parameters);
@@ -23,7 +24,8 @@ class AdamW {
   /// Forgets the gradients.
   void clear_gradients();
 
-  /// exp_avg.<p>, exp_avg_sq.<p> and step.<p> of every parameter p; writing into them restores a state.
+  /// exp_avg.<p>, exp_avg_sq.<p> and step.<p> of every parameter p; writing into them restores a
+  /// state.
   NamedTensors state() const;
 
  private:

@@ -19,9 +19,11 @@ struct OptimizerConfig {
   static void declare(auto& c, auto&& field) {
     using namespace config;
     field("lr", c.lr, Range{0, 1e3}, "peak learning rate");
-    field("weight_decay", c.weight_decay, Range{0, 1e3}, "decoupled: a step takes lr * weight_decay off a weight");
+    field("weight_decay", c.weight_decay, Range{0, 1e3},
+          "decoupled: a step takes lr * weight_decay off a weight");
     field("decay", c.decay, OneOf{"all", "matrices"},
-          "what decays: all parameters (AdaTape's recipe), or matrices only (DeiT's: no biases, norms, tokens)");
+          "what decays: all parameters (AdaTape's recipe), or matrices only (DeiT's: no biases, "
+          "norms, tokens)");
     field("beta1", c.beta1, HalfOpen{0, 1}, "decay of the gradient's running mean");
     field("beta2", c.beta2, HalfOpen{0, 1}, "decay of the squared gradient's running mean");
     field("eps", c.eps, Above{0, 1}, "added to the root of the squared gradient's mean");
@@ -36,7 +38,8 @@ struct ScheduleConfig {
 
   static void declare(auto& c, auto&& field) {
     using namespace config;
-    field("warmup_steps", c.warmup_steps, Range{0, 1e12}, "steps over which the rate rises linearly to lr");
+    field("warmup_steps", c.warmup_steps, Range{0, 1e12},
+          "steps over which the rate rises linearly to lr");
     field("final_lr", c.final_lr, Range{0, 1e3}, "where the cosine ends, at loop.steps");
   }
 };
@@ -46,7 +49,8 @@ struct EmaConfig {
   double decay = 0;
 
   static void declare(auto& c, auto&& field) {
-    field("decay", c.decay, config::HalfOpen{0, 1}, "share of the average kept at each step; 0: no average");
+    field("decay", c.decay, config::HalfOpen{0, 1},
+          "share of the average kept at each step; 0: no average");
   }
 };
 

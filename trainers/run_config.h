@@ -19,7 +19,8 @@ struct RunFolderConfig {
   std::string folder = "runs";
 
   static void declare(auto& c, auto&& field) {
-    field("name", c.name, "the run's folder below run.folder; empty: the configuration's name and the time");
+    field("name", c.name,
+          "the run's folder below run.folder; empty: the configuration's name and the time");
     field("folder", c.folder, "folder of all runs, relative to the current one");
   }
   static void validate(const RunFolderConfig& c, auto&& problem) {
@@ -36,7 +37,8 @@ struct TaskConfig {
 
   static void declare(auto& c, auto&& field) {
     field("loss", c.loss, config::OneOf{"sigmoid", "softmax"},
-          "sigmoid: binary cross-entropy with the one-hot label, summed over classes (AdaTape); softmax: cross-entropy");
+          "sigmoid: binary cross-entropy with the one-hot label, summed over classes (AdaTape); "
+          "softmax: cross-entropy");
   }
 };
 
@@ -50,10 +52,13 @@ struct LoopConfig {
   static void declare(auto& c, auto&& field) {
     using namespace config;
     field("steps", c.steps, Range{1, 1e12}, "optimiser steps");
-    field("accumulate", c.accumulate, Range{1, 65536}, "batches whose gradients are averaged into one step");
-    field("evaluate_every", c.evaluate_every, Range{0, 1e12}, "steps between evaluations; 0: at the end only");
+    field("accumulate", c.accumulate, Range{1, 65536},
+          "batches whose gradients are averaged into one step");
+    field("evaluate_every", c.evaluate_every, Range{0, 1e12},
+          "steps between evaluations; 0: at the end only");
     field("max_skipped", c.max_skipped, Range{0, 1e9},
-          "updates in a row that may be skipped for a loss or gradient that is not finite; one more ends the run");
+          "updates in a row that may be skipped for a loss or gradient that is not finite; one "
+          "more ends the run");
   }
 };
 
@@ -115,8 +120,9 @@ struct RunConfig {
   }
   static void validate(const RunConfig& c, auto&& problem) {
     if (c.schedule.warmup_steps >= c.loop.steps && c.schedule.warmup_steps > 0) {
-      problem("schedule.warmup_steps", std::to_string(c.schedule.warmup_steps) + " is not below loop.steps " +
-                                           std::to_string(c.loop.steps) + ", so the peak rate is never reached");
+      problem("schedule.warmup_steps",
+              std::to_string(c.schedule.warmup_steps) + " is not below loop.steps " +
+                  std::to_string(c.loop.steps) + ", so the peak rate is never reached");
     }
   }
 };

@@ -24,7 +24,8 @@ std::string fresh_name(const std::string& folder, const std::string& config_path
   std::strftime(time.data(), time.size(), "-%Y%m%d-%H%M%S", std::localtime(&now));
   const std::string name = fs::path(config_path).stem().string() + time.data();
   std::string unique = name;
-  for (int i = 2; fs::exists(fs::path(folder) / unique); ++i) unique = name + "-" + std::to_string(i);
+  for (int i = 2; fs::exists(fs::path(folder) / unique); ++i)
+    unique = name + "-" + std::to_string(i);
   return unique;
 }
 
@@ -43,8 +44,10 @@ RunFolder::RunFolder(RunConfig& config, const std::string& config_path) {
   const std::string stored = path_ + "/config.yaml";
   std::error_code error;
   existed_ = fs::exists(stored, error);
-  if (!existed_ && fs::exists(path_, error) && !fs::is_empty(path_, error) && !fs::exists(path_ + "/.lock", error)) {
-    throw RunError(kUsage, path_ + " exists but holds no run (no config.yaml); choose another run.name");
+  if (!existed_ && fs::exists(path_, error) && !fs::is_empty(path_, error) &&
+      !fs::exists(path_ + "/.lock", error)) {
+    throw RunError(kUsage,
+                   path_ + " exists but holds no run (no config.yaml); choose another run.name");
   }
   fs::create_directories(checkpoints(), error);
   if (error) throw RunError(kUsage, "cannot make the run folder " + path_ + ": " + error.message());
@@ -61,18 +64,23 @@ RunFolder::RunFolder(RunConfig& config, const std::string& config_path) {
 void RunFolder::take_lock() {
   lock_ = formats::Descriptor(path_ + "/.lock", O_RDWR | O_CREAT, "open");
   if (::flock(lock_.number(), LOCK_EX | LOCK_NB) != 0) {
-    throw RunError(kUsage, path_ + " is in use by another process; wait for it, or choose another run.name");
+    throw RunError(
+        kUsage, path_ + " is in use by another process; wait for it, or choose another run.name");
   }
 }
 
 void RunFolder::check_same_configuration(const RunConfig& config) const {
   std::string differing;
-  for (const config::Difference& d : config::differences(config::load<RunConfig>(path_ + "/config.yaml"), config)) {
-    if (changes_weights(d.key)) differing += "\n  " + d.key + ": " + d.a + " there, " + d.b + " here";
+  for (const config::Difference& d :
+       config::differences(config::load<RunConfig>(path_ + "/config.yaml"), config)) {
+    if (changes_weights(d.key))
+      differing += "\n  " + d.key + ": " + d.a + " there, " + d.b + " here";
   }
   if (!differing.empty()) {
-    throw RunError(kUsage, path_ + " holds a run of another configuration; choose another run.name, or take back:" +
-                               differing);
+    throw RunError(
+        kUsage,
+        path_ + " holds a run of another configuration; choose another run.name, or take back:" +
+            differing);
   }
 }
 

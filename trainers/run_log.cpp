@@ -29,13 +29,14 @@ std::string records_up_to(const std::string& path, int64_t step) {
 
 }  // namespace
 
-RunLog::RunLog(const LogConfig& config, const std::string& folder, int64_t step) : path_(folder + "/metrics.jsonl") {
+RunLog::RunLog(const LogConfig& config, const std::string& folder, int64_t step)
+    : path_(folder + "/metrics.jsonl") {
   if (std::filesystem::exists(path_)) formats::write_file(path_, records_up_to(path_, step));
   metrics_.open(path_, std::ios::app);
   if (!metrics_) throw formats::IoError("open", path_, errno);
   if (config.tensorboard) {
-    events_ = std::make_unique<formats::EventWriter>(folder, wall_time(),
-                                                     step > 0 ? std::optional<int64_t>(step + 1) : std::nullopt);
+    events_ = std::make_unique<formats::EventWriter>(
+        folder, wall_time(), step > 0 ? std::optional<int64_t>(step + 1) : std::nullopt);
   }
 }
 
@@ -46,7 +47,8 @@ void RunLog::add(const nlohmann::json& record) {
     if (events_) add_events(record);
   } catch (const formats::FormatError& error) {
     metrics_.clear();
-    if (!warned_) log::warn(std::string(error.what()) + "; the run goes on without complete metrics");
+    if (!warned_)
+      log::warn(std::string(error.what()) + "; the run goes on without complete metrics");
     warned_ = true;
   }
 }

@@ -14,12 +14,12 @@ namespace adatape {
 
 class RunLog {
  public:
-  /// Goes on in `folder` from `step`: lines of later steps, and a line that a crash cut, are removed, so that
-  /// no step stands twice and none is missing. Throws formats::FormatError.
+  /// Goes on in `folder` from `step`: lines of later steps, and a line that a crash cut, are
+  /// removed, so that no step stands twice and none is missing. Throws formats::FormatError.
   RunLog(const LogConfig& config, const std::string& folder, int64_t step);
 
-  /// Appends a record; its numbers become TensorBoard scalars "<split>/<key>". It needs step and split.
-  /// A disk that refuses is warned about, once.
+  /// Appends a record; its numbers become TensorBoard scalars "<split>/<key>". It needs step and
+  /// split. A disk that refuses is warned about, once.
   void add(const nlohmann::json& record);
 
   /// Returns once all records are on the disk.

@@ -1,7 +1,7 @@
 #include "trainers/signals.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include <iterator>
 

@@ -1,4 +1,5 @@
-// SIGTERM, SIGINT and SIGUSR1 ask for a save and an orderly end; a second one ends the process at once.
+// SIGTERM, SIGINT and SIGUSR1 ask for a save and an orderly end; a second one ends the process at
+// once.
 #pragma once
 
 namespace adatape {

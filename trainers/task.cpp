@@ -10,12 +10,13 @@ at::Tensor Task::example_loss(const Output& output, const at::Tensor& label_B) c
   if (config_.loss == "sigmoid") {
     const at::Tensor target_BK =
         torch::one_hot(label_B, logits_NBK.size(2)).to(logits_NBK.scalar_type());
-    loss_NB = at::binary_cross_entropy_with_logits(logits_NBK, target_BK.expand_as(logits_NBK), {}, {},
-                                                   at::Reduction::None)
+    loss_NB = at::binary_cross_entropy_with_logits(logits_NBK, target_BK.expand_as(logits_NBK), {},
+                                                   {}, at::Reduction::None)
                   .sum(-1);
   } else {
-    loss_NB = torch::logsumexp(logits_NBK, -1) -
-              logits_NBK.gather(-1, label_B.expand({logits_NBK.size(0), -1}).unsqueeze(-1)).squeeze(-1);
+    loss_NB =
+        torch::logsumexp(logits_NBK, -1) -
+        logits_NBK.gather(-1, label_B.expand({logits_NBK.size(0), -1}).unsqueeze(-1)).squeeze(-1);
   }
   return (loss_NB * output.weight_NB).sum(0);
 }

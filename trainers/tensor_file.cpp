@@ -14,16 +14,26 @@ using formats::Dtype;
 
 Dtype dtype_of(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return Dtype::F32;
-    case at::kDouble: return Dtype::F64;
-    case at::kHalf: return Dtype::F16;
-    case at::kBFloat16: return Dtype::BF16;
-    case at::kLong: return Dtype::I64;
-    case at::kInt: return Dtype::I32;
-    case at::kByte: return Dtype::U8;
-    case at::kBool: return Dtype::BOOL;
-    default: throw formats::FormatError("a tensor of type " + std::string(c10::toString(tensor.scalar_type())) +
-                                        " cannot be saved");
+    case at::kFloat:
+      return Dtype::F32;
+    case at::kDouble:
+      return Dtype::F64;
+    case at::kHalf:
+      return Dtype::F16;
+    case at::kBFloat16:
+      return Dtype::BF16;
+    case at::kLong:
+      return Dtype::I64;
+    case at::kInt:
+      return Dtype::I32;
+    case at::kByte:
+      return Dtype::U8;
+    case at::kBool:
+      return Dtype::BOOL;
+    default:
+      throw formats::FormatError("a tensor of type " +
+                                 std::string(c10::toString(tensor.scalar_type())) +
+                                 " cannot be saved");
   }
 }
 
@@ -33,22 +43,25 @@ std::string shape_text(c10::IntArrayRef shape) {
   return text + "]";
 }
 
-void check_matches(const std::string& path, const formats::TensorInfo& stored, const NamedTensor& wanted) {
+void check_matches(const std::string& path, const formats::TensorInfo& stored,
+                   const NamedTensor& wanted) {
   const std::string where = path + ": tensor " + formats::quote(stored.name) + " ";
   if (c10::IntArrayRef(stored.shape) != wanted.tensor.sizes()) {
-    throw formats::FormatError(where + "has shape " + shape_text(stored.shape) + ", but the model needs " +
-                               shape_text(wanted.tensor.sizes()) + "; is it a checkpoint of another configuration?");
+    throw formats::FormatError(where + "has shape " + shape_text(stored.shape) +
+                               ", but the model needs " + shape_text(wanted.tensor.sizes()) +
+                               "; is it a checkpoint of another configuration?");
   }
   if (stored.dtype != dtype_of(wanted.tensor)) {
-    throw formats::FormatError(where + "has type " + std::string(formats::dtype_name(stored.dtype)) +
-                               ", but the model needs " +
-                               std::string(formats::dtype_name(dtype_of(wanted.tensor))));
+    throw formats::FormatError(
+        where + "has type " + std::string(formats::dtype_name(stored.dtype)) +
+        ", but the model needs " + std::string(formats::dtype_name(dtype_of(wanted.tensor))));
   }
 }
 
 }  // namespace
 
-std::map<std::string, std::string> write_tensors(const std::string& path, const NamedTensors& tensors) {
+std::map<std::string, std::string> write_tensors(const std::string& path,
+                                                 const NamedTensors& tensors) {
   std::vector<at::Tensor> dense;
   std::vector<formats::TensorView> views;
   std::map<std::string, std::string> digests;
@@ -70,13 +83,15 @@ void read_tensors(const std::string& path, const NamedTensors& into) {
     wanted.insert(n.name);
     const formats::TensorInfo& info = file.at(n.name);
     check_matches(path, info, n);
-    read.push_back(torch::empty(n.tensor.sizes(), n.tensor.options().device(at::kCPU).requires_grad(false)));
+    read.push_back(
+        torch::empty(n.tensor.sizes(), n.tensor.options().device(at::kCPU).requires_grad(false)));
     file.read(info, read.back().mutable_data_ptr());
   }
   for (const formats::TensorInfo& info : file.tensors()) {
     if (!wanted.count(info.name)) {
-      throw formats::FormatError(path + ": tensor " + formats::quote(info.name) +
-                                 " is not one of the model's; is it a checkpoint of another configuration?");
+      throw formats::FormatError(
+          path + ": tensor " + formats::quote(info.name) +
+          " is not one of the model's; is it a checkpoint of another configuration?");
     }
   }
   torch::NoGradGuard no_grad;

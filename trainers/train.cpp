@@ -35,8 +35,12 @@ std::string fixed(double value, int digits) {
 class Run {
  public:
   Run(const RunConfig& config, const RunFolder& folder)
-      : config_(config), folder_(folder), trainer_(config), restored_(restore()),
-        log_(config.log, folder.path(), restored_), saved_step_(restored_) {}
+      : config_(config),
+        folder_(folder),
+        trainer_(config),
+        restored_(restore()),
+        log_(config.log, folder.path(), restored_),
+        saved_step_(restored_) {}
 
   json run();
 
@@ -50,7 +54,9 @@ class Run {
   void save(bool must_succeed);
   json summary(double train_seconds);
   bool due(int64_t every) const { return every > 0 && trainer_.position() % every == 0; }
-  std::string checkpoint(int64_t step) const { return folder_.checkpoints() + "/step-" + std::to_string(step); }
+  std::string checkpoint(int64_t step) const {
+    return folder_.checkpoints() + "/step-" + std::to_string(step);
+  }
 
   RunConfig config_;
   const RunFolder& folder_;
@@ -77,8 +83,8 @@ int64_t Run::restore() {
 
 json Run::run() {
   const StopSignals signals;
-  log::info("run folder " + folder_.path() + ", " + std::to_string(trainer_.parameters()) + " parameters, " +
-            std::to_string(at::get_num_threads()) + " threads");
+  log::info("run folder " + folder_.path() + ", " + std::to_string(trainer_.parameters()) +
+            " parameters, " + std::to_string(at::get_num_threads()) + " threads");
   log::ProgressOptions options;
   options.start = restored_;
   options.every = config_.log.every;
@@ -94,13 +100,15 @@ json Run::run() {
     if (signals.received() != 0 && trainer_.position() < config_.loop.steps) {
       bar.finish();
       save(true);
-      throw RunError(kPreempted, std::string("stopped by ") + ::strsignal(signals.received()) + " after step " +
-                                     std::to_string(trainer_.position()) + "; state saved, run again to go on");
+      throw RunError(kPreempted, std::string("stopped by ") + ::strsignal(signals.received()) +
+                                     " after step " + std::to_string(trainer_.position()) +
+                                     "; state saved, run again to go on");
     }
   }
   bar.finish();
   const double train_seconds = progress_["seconds"];
-  if (last_evaluation_.is_null()) last_evaluation_ = trainer_.evaluate().record();  // the run had ended before
+  if (last_evaluation_.is_null())
+    last_evaluation_ = trainer_.evaluate().record();  // the run had ended before
   save(true);
   return summary(train_seconds);
 }
@@ -117,11 +125,12 @@ void Run::count_skips(const StepResult& result) {
   skipped_in_row_ = result.skipped ? skipped_in_row_ + 1 : 0;
   if (!result.skipped) return;
   progress_["skipped"] = progress_["skipped"].get<int64_t>() + 1;
-  log::warn("step " + std::to_string(trainer_.position()) + ": loss " + fixed(result.loss, 4) + ", gradient norm " +
-            fixed(result.grad_norm, 4) + "; update skipped");
+  log::warn("step " + std::to_string(trainer_.position()) + ": loss " + fixed(result.loss, 4) +
+            ", gradient norm " + fixed(result.grad_norm, 4) + "; update skipped");
   if (skipped_in_row_ > config_.loop.max_skipped) {
     const auto good = stored_checkpoints(folder_.checkpoints());
-    throw RunError(kDiverged, std::to_string(skipped_in_row_) + " updates in a row were not finite; last good checkpoint: " +
+    throw RunError(kDiverged, std::to_string(skipped_in_row_) +
+                                  " updates in a row were not finite; last good checkpoint: " +
                                   (good.empty() ? "none" : good.front().folder) +
                                   ". Lower optimizer.lr or raise schedule.warmup_steps");
   }
@@ -133,7 +142,8 @@ void Run::show_progress(log::Progress& bar, const StepResult& result) {
     fields.push_back({meter.name, fixed(meter.sum.item<double>() / meter.count, 2)});
   }
   const double elapsed = seconds_now() - segment_began_;
-  const double examples = double((trainer_.position() - restored_) * config_.loader.batch_size * config_.loop.accumulate);
+  const double examples = double((trainer_.position() - restored_) * config_.loader.batch_size *
+                                 config_.loop.accumulate);
   bar.update(trainer_.position(), fields, elapsed > 0 ? examples / elapsed : 0);
 }
 
@@ -141,19 +151,23 @@ void Run::log_step(const StepResult& result) {
   const Output& output = result.output;
   const int64_t batch = config_.loader.batch_size * config_.loop.accumulate;
   const double now = seconds_now(), elapsed = now - logged_at_;
-  json record = {{"step", trainer_.position()},
-                 {"epoch", double(trainer_.position() * batch) / double(trainer_.dataset().size(Split::kTrain))},
-                 {"split", "train"},
-                 {"loss", result.loss},
-                 {"accuracy", (Task::predict(output) == result.label_B).to(torch::kDouble).mean().item<double>()},
-                 {"lr", result.lr},
-                 {"grad_norm", result.grad_norm},
-                 {"examples_per_second",
-                  elapsed > 0 ? double((trainer_.position() - logged_step_) * batch) / elapsed : 0.0},
-                 {"seconds", progress_["seconds"]},
-                 {"macs", output.macs_B.to(torch::kDouble).mean().item<double>()},
-                 {"tokens", output.tokens_B.to(torch::kDouble).mean().item<double>()}};
-  for (const Meter& meter : output.meters) record[meter.name] = meter.sum.item<double>() / meter.count;
+  json record = {
+      {"step", trainer_.position()},
+      {"epoch",
+       double(trainer_.position() * batch) / double(trainer_.dataset().size(Split::kTrain))},
+      {"split", "train"},
+      {"loss", result.loss},
+      {"accuracy",
+       (Task::predict(output) == result.label_B).to(torch::kDouble).mean().item<double>()},
+      {"lr", result.lr},
+      {"grad_norm", result.grad_norm},
+      {"examples_per_second",
+       elapsed > 0 ? double((trainer_.position() - logged_step_) * batch) / elapsed : 0.0},
+      {"seconds", progress_["seconds"]},
+      {"macs", output.macs_B.to(torch::kDouble).mean().item<double>()},
+      {"tokens", output.tokens_B.to(torch::kDouble).mean().item<double>()}};
+  for (const Meter& meter : output.meters)
+    record[meter.name] = meter.sum.item<double>() / meter.count;
   log_.add(record);
   logged_at_ = now;
   logged_step_ = trainer_.position();
@@ -169,8 +183,9 @@ void Run::evaluate() {
   record.update({{"step", trainer_.position()}, {"split", "evaluation"}});
   log_.add(record);
   last_evaluation_ = record;
-  log::info("step " + std::to_string(trainer_.position()) + ": evaluation loss " + fixed(result.loss, 4) +
-            ", accuracy " + fixed(100 * result.accuracy, 2) + "% on " + std::to_string(result.examples) + " examples");
+  log::info("step " + std::to_string(trainer_.position()) + ": evaluation loss " +
+            fixed(result.loss, 4) + ", accuracy " + fixed(100 * result.accuracy, 2) + "% on " +
+            std::to_string(result.examples) + " examples");
   logged_at_ = seconds_now();
   if (result.accuracy <= progress_["best_accuracy"].get<double>()) return;
   progress_["best_accuracy"] = result.accuracy;
@@ -188,26 +203,27 @@ void Run::save(bool must_succeed) {
                       config_.checkpoint.keep_best ? progress_["best_step"].get<int64_t>() : -1);
   } catch (const formats::FormatError& error) {
     if (must_succeed) throw;
-    log::error(std::string(error.what()) + "; no checkpoint at step " + std::to_string(trainer_.position()) +
-               ", earlier ones are kept and the run goes on");
+    log::error(std::string(error.what()) + "; no checkpoint at step " +
+               std::to_string(trainer_.position()) + ", earlier ones are kept and the run goes on");
   }
 }
 
 json Run::summary(double train_seconds) {
   const json& e = last_evaluation_;
-  json summary = {{"run", folder_.path()},
-                  {"model", std::visit([](const auto& m) { return m.kName; }, config_.model)},
-                  {"seed", config_.seed},
-                  {"steps", trainer_.position()},
-                  {"parameters", trainer_.parameters()},
-                  {"evaluation", e},
-                  {"best_accuracy", progress_["best_accuracy"]},
-                  {"best_step", progress_["best_step"]},
-                  {"skipped_updates", progress_["skipped"]},
-                  {"train_seconds", train_seconds},
-                  {"steps_per_second", train_seconds > 0 ? double(trainer_.position()) / train_seconds : 0.0},
-                  {"threads", at::get_num_threads()},
-                  {"checkpoint", checkpoint(trainer_.position())}};
+  json summary = {
+      {"run", folder_.path()},
+      {"model", std::visit([](const auto& m) { return m.kName; }, config_.model)},
+      {"seed", config_.seed},
+      {"steps", trainer_.position()},
+      {"parameters", trainer_.parameters()},
+      {"evaluation", e},
+      {"best_accuracy", progress_["best_accuracy"]},
+      {"best_step", progress_["best_step"]},
+      {"skipped_updates", progress_["skipped"]},
+      {"train_seconds", train_seconds},
+      {"steps_per_second", train_seconds > 0 ? double(trainer_.position()) / train_seconds : 0.0},
+      {"threads", at::get_num_threads()},
+      {"checkpoint", checkpoint(trainer_.position())}};
   formats::write_file(folder_.path() + "/summary.json", summary.dump(1) + "\n");
   return summary;
 }
@@ -227,19 +243,22 @@ std::string summary_table(const json& summary) {
     table += name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + value + "\n";
   };
   row("run", summary.at("run"));
-  row("model", summary.at("model").get<std::string>() + ", " + std::to_string(summary.at("parameters").get<int64_t>()) +
-                   " parameters, seed " + std::to_string(summary.at("seed").get<int64_t>()));
+  row("model", summary.at("model").get<std::string>() + ", " +
+                   std::to_string(summary.at("parameters").get<int64_t>()) + " parameters, seed " +
+                   std::to_string(summary.at("seed").get<int64_t>()));
   row("accuracy", fixed(100 * e.at("accuracy").get<double>(), 2) + "% on " +
                       std::to_string(e.at("examples").get<int64_t>()) + " examples");
   row("loss", fixed(e.at("loss"), 4));
-  if (e.contains("ema_accuracy")) row("ema accuracy", fixed(100 * e.at("ema_accuracy").get<double>(), 2) + "%");
+  if (e.contains("ema_accuracy"))
+    row("ema accuracy", fixed(100 * e.at("ema_accuracy").get<double>(), 2) + "%");
   if (e.contains("tape_tokens")) row("tape tokens", fixed(e.at("tape_tokens"), 2) + " an example");
   row("MACs", fixed(e.at("macs").get<double>() / 1e6, 3) + " M an example (median " +
                   fixed(e.at("macs_p50").get<double>() / 1e6, 3) + " M, 95th percentile " +
                   fixed(e.at("macs_p95").get<double>() / 1e6, 3) + " M)");
   row("training", std::to_string(summary.at("steps").get<int64_t>()) + " steps in " +
-                      fixed(summary.at("train_seconds"), 1) + " s, " + fixed(summary.at("steps_per_second"), 1) +
-                      " steps/s on " + std::to_string(summary.at("threads").get<int64_t>()) + " threads");
+                      fixed(summary.at("train_seconds"), 1) + " s, " +
+                      fixed(summary.at("steps_per_second"), 1) + " steps/s on " +
+                      std::to_string(summary.at("threads").get<int64_t>()) + " threads");
   row("checkpoint", summary.at("checkpoint"));
   return table;
 }

@@ -1,4 +1,5 @@
-// `adatape train`: a run from its configuration to its summary, through evaluations, checkpoints and signals.
+// `adatape train`: a run from its configuration to its summary, through evaluations, checkpoints
+// and signals.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,8 +10,8 @@
 
 namespace adatape {
 
-/// Trains in the run's folder, or goes on there. Returns summary.json's content. Throws RunError: kPreempted after
-/// a signal (state saved), kDiverged, kCheckpoint, kUsage.
+/// Trains in the run's folder, or goes on there. Returns summary.json's content. Throws RunError:
+/// kPreempted after a signal (state saved), kDiverged, kCheckpoint, kUsage.
 nlohmann::json train(RunConfig config, const std::string& config_path);
 
 /// The summary as the table that a person reads.

@@ -33,8 +33,9 @@ void add_train(CLI::App& app) {
   command->add_option("overrides", arguments->overrides, "settings, as key=value");
   command->add_flag("--json", arguments->json, "print the summary as one JSON object");
   command->add_flag("--check", arguments->check, "check the configuration only");
-  command->footer("A run whose folder exists (run.name=...) goes on from its newest checkpoint.\n"
-                  "Example: adatape train configs/parity/adatape.yaml loop.steps=2000 run.name=short");
+  command->footer(
+      "A run whose folder exists (run.name=...) goes on from its newest checkpoint.\n"
+      "Example: adatape train configs/parity/adatape.yaml loop.steps=2000 run.name=short");
   command->callback([arguments] { run(*arguments); });
 }
 

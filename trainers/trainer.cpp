@@ -22,9 +22,11 @@ std::shared_ptr<Model> build_model(const RunConfig& config, const InputSpec& inp
   return make_model(config.model, input);
 }
 
-/// Whatever a model draws in a step depends on (seed, step) alone, so a resumed run needs no generator state.
+/// Whatever a model draws in a step depends on (seed, step) alone, so a resumed run needs no
+/// generator state.
 void seed_step(int64_t seed, int64_t step) {
-  constexpr uint64_t kGoldenRatio = 0x9E3779B97F4A7C15;  // spreads neighbouring steps over the seeds
+  constexpr uint64_t kGoldenRatio =
+      0x9E3779B97F4A7C15;  // spreads neighbouring steps over the seeds
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(uint64_t(seed) + kGoldenRatio * uint64_t(step + 1));
 }
@@ -75,7 +77,8 @@ StepResult Trainer::step() {
 }
 
 Evaluation Trainer::evaluate(const std::string& ledger_path) {
-  return adatape::evaluate(*model_, task_, Loader(*dataset_, Split::kEvaluation, config_.loader), ledger_path);
+  return adatape::evaluate(*model_, task_, Loader(*dataset_, Split::kEvaluation, config_.loader),
+                           ledger_path);
 }
 
 std::optional<Evaluation> Trainer::evaluate_ema() {
@@ -93,19 +96,20 @@ int64_t Trainer::parameters() const {
 }
 
 std::map<std::string, NamedTensors> Trainer::tensor_sets() const {
-  std::map<std::string, NamedTensors> sets = {{"model", state_of(*model_)}, {"optimizer", optimizer_.state()}};
+  std::map<std::string, NamedTensors> sets = {{"model", state_of(*model_)},
+                                              {"optimizer", optimizer_.state()}};
   if (ema_) sets["ema"] = ema_->weights();
   return sets;
 }
 
 void Trainer::save(const std::string& folder, const nlohmann::json& progress) const {
-  const nlohmann::json state = {
-      {"step", step_},
-      {"epoch", double(loader_.position() * config_.loader.batch_size) / double(dataset_->size(Split::kTrain))},
-      {"rng", {{"scheme", "counter"}, {"seed", config_.seed}}},
-      {"loader", {{"position", loader_.position()}}},
-      {"schedule", {{"step", step_}, {"steps", config_.loop.steps}}},
-      {"progress", progress}};
+  const nlohmann::json state = {{"step", step_},
+                                {"epoch", double(loader_.position() * config_.loader.batch_size) /
+                                              double(dataset_->size(Split::kTrain))},
+                                {"rng", {{"scheme", "counter"}, {"seed", config_.seed}}},
+                                {"loader", {{"position", loader_.position()}}},
+                                {"schedule", {{"step", step_}, {"steps", config_.loop.steps}}},
+                                {"progress", progress}};
   write_checkpoint(folder, {tensor_sets(), state, config::to_yaml(config_)});
 }
 
@@ -116,7 +120,9 @@ nlohmann::json Trainer::restore(const std::string& folder) {
     loader_.seek(state.at("loader").at("position"));
     return state.at("progress");
   } catch (const nlohmann::json::exception&) {
-    throw RunError(kCheckpoint, folder + "/state.json lacks step, loader or progress; it is no checkpoint of this version");
+    throw RunError(
+        kCheckpoint,
+        folder + "/state.json lacks step, loader or progress; it is no checkpoint of this version");
   }
 }
 

@@ -1,4 +1,5 @@
-// The one training loop. Variation is data: the model, the dataset and the task come from the configuration.
+// The one training loop. Variation is data: the model, the dataset and the task come from the
+// configuration.
 #pragma once
 
 #include <nlohmann/json.hpp>

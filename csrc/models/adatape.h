@@ -1,4 +1,5 @@
-// AdaTape on symbol strings [adatape §1.8]: the whole string is one base token; its symbols are the tape bank.
+// AdaTape on symbol strings [adatape §1.8]: the whole string is one base token; its symbols are the
+// tape bank.
 #pragma once
 
 #include <optional>
@@ -10,7 +11,8 @@
 
 namespace adatape {
 
-/// Parameters embed [D, A L] (column A s + symbol), cls_token [1, 1, D], tape.*, blocks.i, norm, head [K, D].
+/// Parameters embed [D, A L] (column A s + symbol), cls_token [1, 1, D], tape.*, blocks.i, norm,
+/// head [K, D].
 class AdaTape : public Model {
  public:
   AdaTape(const AdaTapeConfig& config, const InputSpec& input);

@@ -11,7 +11,8 @@ namespace adatape {
 struct AdaTapeConfig {
   static constexpr const char* kName = "adatape";
   static constexpr const char* kDoc =
-      "AdaTape: elastic sequences; each example reads as many tape tokens from its bank as it needs";
+      "AdaTape: elastic sequences; each example reads as many tape tokens from its bank as it "
+      "needs";
   using Model = class AdaTape;
 
   EncoderConfig encoder;
@@ -31,7 +32,9 @@ struct AdaTapeConfig {
     if (c.pool == "cls" && !c.cls_token) problem("pool", "cls needs cls_token: true");
     if (c.tape.query == "cls" && !c.cls_token) problem("tape.query", "cls needs cls_token: true");
     if (c.tape.query == "cls" && c.tape.insert_at == 0) {
-      problem("tape.query", "cls at insert_at 0 is the same vector for every example; use insert_at 1 or query mean");
+      problem(
+          "tape.query",
+          "cls at insert_at 0 is the same vector for every example; use insert_at 1 or query mean");
     }
     if (c.tape.insert_at >= c.encoder.layers) {
       problem("tape.insert_at", std::to_string(c.tape.insert_at) + " is past the last block " +

@@ -23,8 +23,9 @@ struct Output {
   at::Tensor logits_NBK;  ///< N predictions of each example (1, but for PonderNet)
   at::Tensor weight_NB;   ///< how much each prediction counts; sums to 1 over N
   at::Tensor penalty;     ///< scalar, already weighted, mean over the batch; undefined: none
-  at::Tensor macs_B;      ///< int64, multiply-adds of matrix products executed for each example, forward
-  at::Tensor tokens_B;    ///< int64, rows that the last block saw
+  at::Tensor
+      macs_B;  ///< int64, multiply-adds of matrix products executed for each example, forward
+  at::Tensor tokens_B;                          ///< int64, rows that the last block saw
   std::optional<ops::TapeSelection> selection;  ///< what was read from the tape bank
   std::vector<Meter> meters;                    ///< model-specific means, for logs
 };

@@ -7,11 +7,13 @@
 
 namespace adatape {
 
-Transformer::Transformer(const TransformerConfig& config, const InputSpec& input) : config_(config), input_(input) {
+Transformer::Transformer(const TransformerConfig& config, const InputSpec& input)
+    : config_(config), input_(input) {
   const int64_t dim = config.encoder.dim;
   embed_ = register_module("embed", nn::lecun_linear(input.alphabet, dim));
   if (config.cls_token) cls_token_ = register_parameter("cls_token", torch::zeros({1, 1, dim}));
-  pos_embed_ = register_parameter("pos_embed", torch::randn({1, input.length + config.cls_token, dim}) * 0.02);
+  pos_embed_ = register_parameter("pos_embed",
+                                  torch::randn({1, input.length + config.cls_token, dim}) * 0.02);
   encoder_.emplace(*this, config.encoder, input.classes);
 }
 

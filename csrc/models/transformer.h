@@ -9,7 +9,8 @@
 
 namespace adatape {
 
-/// Parameters embed [D, A], cls_token [1, 1, D], pos_embed [1, (1 +) L, D], blocks.i, norm, head [K, D].
+/// Parameters embed [D, A], cls_token [1, 1, D], pos_embed [1, (1 +) L, D], blocks.i, norm, head
+/// [K, D].
 class Transformer : public Model {
  public:
   Transformer(const TransformerConfig& config, const InputSpec& input);

@@ -21,14 +21,15 @@ at::Tensor AttentionImpl::forward(const ops::Ragged& x, const std::optional<Quer
   const ops::Segments all{x.offsets_B1, x.tail_B1, x.longest};
   at::Tensor out;
   if (only) {
-    const at::Tensor query_BHC = linear(rows_TD.index_select(0, only->rows_B), qkv->weight.narrow(0, 0, dim),
-                                               qkv->bias.narrow(0, 0, dim))
+    const at::Tensor query_BHC = linear(rows_TD.index_select(0, only->rows_B),
+                                        qkv->weight.narrow(0, 0, dim), qkv->bias.narrow(0, 0, dim))
                                      .view({-1, heads, width});
-    const at::Tensor kv_T2HC = linear(rows_TD, qkv->weight.narrow(0, dim, 2 * dim),
-                                             qkv->bias.narrow(0, dim, 2 * dim))
-                                   .view({-1, 2, heads, width});
+    const at::Tensor kv_T2HC =
+        linear(rows_TD, qkv->weight.narrow(0, dim, 2 * dim), qkv->bias.narrow(0, dim, 2 * dim))
+            .view({-1, 2, heads, width});
     const auto kv = kv_T2HC.unbind(1);
-    const ops::Segments one{torch::arange(0, x.batch() + 1, x.offsets_B1.options()), std::nullopt, 1};
+    const ops::Segments one{torch::arange(0, x.batch() + 1, x.offsets_B1.options()), std::nullopt,
+                            1};
     out = std::get<0>(ops::ragged_attention(query_BHC, kv[0], kv[1], one, all));
   } else {
     const auto parts = linear(rows_TD, qkv).view({-1, 3, heads, width}).unbind(1);

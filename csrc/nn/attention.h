@@ -15,7 +15,8 @@ struct QueryRows {
   at::Tensor rows_B;  ///< int64 [B], packed row of each example's query
 };
 
-/// Parameters qkv [3D, D] (rows Q|K|V, head h at h*C .. h*C+C-1 of each) and proj [D, D], as timm's.
+/// Parameters qkv [3D, D] (rows Q|K|V, head h at h*C .. h*C+C-1 of each) and proj [D, D], as
+/// timm's.
 struct AttentionImpl : torch::nn::Module {
   AttentionImpl(int64_t dim, int64_t heads);
 

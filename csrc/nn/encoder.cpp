@@ -8,8 +8,8 @@
 
 namespace adatape::nn {
 
-Encoder::Encoder(torch::nn::Module& owner, const EncoderConfig& config, int64_t classes, int64_t tape_ffn,
-                 int64_t tape_from)
+Encoder::Encoder(torch::nn::Module& owner, const EncoderConfig& config, int64_t classes,
+                 int64_t tape_ffn, int64_t tape_from)
     : config_(config), tape_ffn_(tape_ffn), tape_from_(tape_from) {
   torch::nn::ModuleList list;
   for (int64_t i = 0; i < config.layers; ++i) {
@@ -44,7 +44,8 @@ at::Tensor Encoder::block_macs(int64_t layer, const at::Tensor& base_B, const at
     return attention_macs(D, one_B, all_B, all_B) + feed_forward_macs(D, config_.mlp, false, one_B);
   }
   const at::Tensor attention_B = attention_macs(D, all_B, all_B, all_B);
-  if (tape_ffn_ == 0 || layer < tape_from_) return attention_B + feed_forward_macs(D, config_.mlp, false, all_B);
+  if (tape_ffn_ == 0 || layer < tape_from_)
+    return attention_B + feed_forward_macs(D, config_.mlp, false, all_B);
   return attention_B + feed_forward_macs(D, config_.mlp, false, base_B) +
          feed_forward_macs(D, tape_ffn_, true, tape_B);
 }

@@ -11,7 +11,8 @@ EncoderBlockImpl::EncoderBlockImpl(const EncoderConfig& config, int64_t tape_ffn
   attn = register_module("attn", Attention(config.dim, config.heads));
   norm2 = register_module("norm2", torch::nn::LayerNorm(norm));
   mlp = register_module("mlp", FeedForward(config.dim, config.mlp, gelu));
-  if (tape_ffn > 0) tape_mlp = register_module("tape_mlp", FeedForward(config.dim, tape_ffn, Activation::kGlu));
+  if (tape_ffn > 0)
+    tape_mlp = register_module("tape_mlp", FeedForward(config.dim, tape_ffn, Activation::kGlu));
 }
 
 at::Tensor EncoderBlockImpl::forward(const ops::Ragged& x) {
@@ -21,7 +22,8 @@ at::Tensor EncoderBlockImpl::forward(const ops::Ragged& x) {
   const at::Tensor z_TD = norm2(y_TD);
   if (!tape_mlp) return y_TD + mlp(z_TD);
   const int64_t tape_rows = z_TD.size(0) - x.base_rows;
-  return y_TD + torch::cat({mlp(z_TD.narrow(0, 0, x.base_rows)), tape_mlp(z_TD.narrow(0, x.base_rows, tape_rows))});
+  return y_TD + torch::cat({mlp(z_TD.narrow(0, 0, x.base_rows)),
+                            tape_mlp(z_TD.narrow(0, x.base_rows, tape_rows))});
 }
 
 at::Tensor EncoderBlockImpl::forward_only(const ops::Ragged& x, const QueryRows& only) {

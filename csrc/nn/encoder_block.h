@@ -12,15 +12,17 @@
 
 namespace adatape::nn {
 
-/// Parameters norm1, attn, norm2, mlp as timm's; tape_mlp (GLU) if tape_ffn > 0: the tape rows' own network.
+/// Parameters norm1, attn, norm2, mlp as timm's; tape_mlp (GLU) if tape_ffn > 0: the tape rows' own
+/// network.
 struct EncoderBlockImpl : torch::nn::Module {
   explicit EncoderBlockImpl(const EncoderConfig& config, int64_t tape_ffn = 0);
 
   /// x's new values [T, D].
   at::Tensor forward(const ops::Ragged& x);
 
-  /// Only one base row per example is wanted (the class token before a head): new values [B, D]. Equal to
-  /// picking them out of forward(x); the other rows serve as keys and values, and cost nothing else.
+  /// Only one base row per example is wanted (the class token before a head): new values [B, D].
+  /// Equal to picking them out of forward(x); the other rows serve as keys and values, and cost
+  /// nothing else.
   at::Tensor forward_only(const ops::Ragged& x, const QueryRows& only);
 
   torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};

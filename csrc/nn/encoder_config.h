@@ -22,12 +22,14 @@ struct EncoderConfig {
     field("layers", c.layers, Range{1, 1024}, "encoder blocks");
     field("heads", c.heads, Range{1, 1024}, "attention heads (H)");
     field("mlp", c.mlp, Range{1, 1048576}, "hidden width of the feed-forward network (M)");
-    field("gelu", c.gelu, OneOf{"tanh", "erf"}, "GELU: the tanh approximation (JAX's default) or exact (timm's)");
+    field("gelu", c.gelu, OneOf{"tanh", "erf"},
+          "GELU: the tanh approximation (JAX's default) or exact (timm's)");
     field("norm_eps", c.norm_eps, Above{0, 1}, "epsilon inside the square root of LayerNorm");
   }
   static void validate(const EncoderConfig& c, auto&& problem) {
     if (c.dim % c.heads != 0) {
-      problem("dim", "dim " + std::to_string(c.dim) + " is not a multiple of heads " + std::to_string(c.heads));
+      problem("dim", "dim " + std::to_string(c.dim) + " is not a multiple of heads " +
+                         std::to_string(c.heads));
     } else if (c.dim / c.heads > 256) {
       problem("heads", "a head is " + std::to_string(c.dim / c.heads) +
                            " channels wide, but attention takes at most 256; use more heads");

@@ -8,8 +8,10 @@
 
 namespace adatape::nn {
 
-FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t hidden, Activation activation) : activation(activation) {
-  fc1 = register_module("fc1", xavier_linear(dim, activation == Activation::kGlu ? 2 * hidden : hidden));
+FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t hidden, Activation activation)
+    : activation(activation) {
+  fc1 = register_module("fc1",
+                        xavier_linear(dim, activation == Activation::kGlu ? 2 * hidden : hidden));
   fc2 = register_module("fc2", xavier_linear(hidden, dim));
   torch::nn::init::normal_(fc1->bias, 0, 1e-6);
   torch::nn::init::normal_(fc2->bias, 0, 1e-6);

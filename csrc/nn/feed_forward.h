@@ -10,7 +10,8 @@ namespace adatape::nn {
 
 enum class Activation { kGelu, kGeluTanh, kGlu };
 
-/// fc2(act(fc1(x))); fc1 [M, D] for GELU, [2M, D] for GLU (first half times the sigmoid of the second).
+/// fc2(act(fc1(x))); fc1 [M, D] for GELU, [2M, D] for GLU (first half times the sigmoid of the
+/// second).
 struct FeedForwardImpl : torch::nn::Module {
   FeedForwardImpl(int64_t dim, int64_t hidden, Activation activation);
 

@@ -7,7 +7,8 @@
 namespace adatape::nn {
 namespace {
 
-// Standard deviation of a unit normal cut at +-2: dividing by it keeps the variance (flax's lecun_normal).
+// Standard deviation of a unit normal cut at +-2: dividing by it keeps the variance (flax's
+// lecun_normal).
 constexpr double kTruncatedDeviation = 0.87962566103423978;
 
 torch::nn::Linear with_zero_bias(int64_t in, int64_t out) {
@@ -20,7 +21,8 @@ torch::nn::Linear with_zero_bias(int64_t in, int64_t out) {
 
 torch::nn::Linear xavier_linear(int64_t in, int64_t out, int64_t parts) {
   torch::nn::Linear linear = with_zero_bias(in, out);
-  for (at::Tensor& part : linear->weight.detach().chunk(parts)) torch::nn::init::xavier_uniform_(part);
+  for (at::Tensor& part : linear->weight.detach().chunk(parts))
+    torch::nn::init::xavier_uniform_(part);
   return linear;
 }
 
@@ -30,9 +32,10 @@ torch::nn::Linear lecun_linear(int64_t in, int64_t out) {
   torch::NoGradGuard no_grad;
   // Redrawing the tails is the exact truncation; about one value in twenty is redrawn each round.
   linear->weight.normal_(0, deviation);
-  for (at::Tensor out_of_range = linear->weight.abs() > 2 * deviation; out_of_range.any().item<bool>();
-       out_of_range = linear->weight.abs() > 2 * deviation) {
-    linear->weight.copy_(torch::where(out_of_range, torch::randn_like(linear->weight) * deviation, linear->weight));
+  for (at::Tensor out_of_range = linear->weight.abs() > 2 * deviation;
+       out_of_range.any().item<bool>(); out_of_range = linear->weight.abs() > 2 * deviation) {
+    linear->weight.copy_(
+        torch::where(out_of_range, torch::randn_like(linear->weight) * deviation, linear->weight));
   }
   return linear;
 }

@@ -5,7 +5,8 @@
 
 namespace adatape::nn {
 
-/// Xavier-uniform weight, zero bias; the weight's rows may hold `parts` matrices (Q|K|V), each on its own fans.
+/// Xavier-uniform weight, zero bias; the weight's rows may hold `parts` matrices (Q|K|V), each on
+/// its own fans.
 torch::nn::Linear xavier_linear(int64_t in, int64_t out, int64_t parts = 1);
 
 /// LeCun-normal weight (truncated at two standard deviations, variance kept), zero bias.

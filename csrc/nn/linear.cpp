@@ -6,8 +6,9 @@ namespace adatape::nn {
 namespace {
 
 using Scalars = torch::List<std::optional<at::Scalar>>;
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
-                                   std::string_view, Scalars, std::optional<std::string_view>);
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&, std::string_view, Scalars,
+                                   std::optional<std::string_view>);
 
 /// oneDNN's linear layer as torch registers it; nothing in a build without oneDNN.
 const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn() {
@@ -20,13 +21,14 @@ const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn() {
   return op;
 }
 
-at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight,
+                    const std::optional<at::Tensor>& bias) {
   return onednn()->call(x, weight, bias, "none", Scalars(), "");
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView below;
     context->save_for_backward({x, weight});
     return multiply(x, weight, bias);

@@ -1,6 +1,6 @@
-// The compute ledger's arithmetic: multiply-adds of matrix products, counted from the rows that really ran.
-// Norms, softmax, activations, biases and residual sums are left out, as the field does.
-// Arguments are int64 [B] (rows of each example); so are the results.
+// The compute ledger's arithmetic: multiply-adds of matrix products, counted from the rows that
+// really ran. Norms, softmax, activations, biases and residual sums are left out, as the field
+// does. Arguments are int64 [B] (rows of each example); so are the results.
 #pragma once
 
 #include <ATen/core/Tensor.h>

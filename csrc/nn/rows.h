@@ -10,10 +10,11 @@ namespace adatape::nn {
 /// A batch whose examples all have L base rows and no tail: values [B, L, D] as a packed Ragged.
 ops::Ragged pack(const at::Tensor& values_BLD);
 
-/// The same base rows with tape rows behind them. tape [n, D] holds the examples' tape rows in order,
-/// tape_offsets int32 [B + 1] where each example's begin, most_tape an upper bound of their number.
-ops::Ragged append_tape(const ops::Ragged& base, const at::Tensor& tape_nD, const at::Tensor& tape_offsets_B1,
-                        int64_t most_tape);
+/// The same base rows with tape rows behind them. tape [n, D] holds the examples' tape rows in
+/// order, tape_offsets int32 [B + 1] where each example's begin, most_tape an upper bound of their
+/// number.
+ops::Ragged append_tape(const ops::Ragged& base, const at::Tensor& tape_nD,
+                        const at::Tensor& tape_offsets_B1, int64_t most_tape);
 
 /// int64 [B]: base and tail rows of each example.
 at::Tensor row_counts(const ops::Ragged& x);

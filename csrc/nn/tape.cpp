@@ -20,17 +20,21 @@ at::Tensor offsets_of(const at::Tensor& length_B) {
 at::Tensor value_index(const Bank& bank, const at::Tensor& index_BTK) {
   if (!bank.value_row_BN.defined()) return index_BTK;
   const at::Tensor row =
-      bank.value_row_BN.gather(1, index_BTK.clamp_min(0).flatten(1).to(torch::kLong)).to(torch::kInt);
+      bank.value_row_BN.gather(1, index_BTK.clamp_min(0).flatten(1).to(torch::kLong))
+          .to(torch::kInt);
   return row.view_as(index_BTK).masked_fill(index_BTK < 0, -1);
 }
 
 }  // namespace
 
-TapeReaderImpl::TapeReaderImpl(const TapeConfig& config, int64_t dim, int64_t key_width, double norm_eps)
+TapeReaderImpl::TapeReaderImpl(const TapeConfig& config, int64_t dim, int64_t key_width,
+                               double norm_eps)
     : config(config), dim(dim), key_width(key_width) {
-  norm = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(norm_eps)));
+  norm = register_module("norm",
+                         torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(norm_eps)));
   if (config.insert_mlp > 0) {
-    insert_mlp = register_module("insert_mlp", FeedForward(dim, config.insert_mlp, Activation::kGlu));
+    insert_mlp =
+        register_module("insert_mlp", FeedForward(dim, config.insert_mlp, Activation::kGlu));
   }
 }
 
@@ -39,12 +43,14 @@ void TapeReaderImpl::use_symbols(int64_t alphabet) {
 }
 
 Bank TapeReaderImpl::symbol_bank(const at::Tensor& symbols_BN) {
-  // A string has no more distinct bank rows than the alphabet has symbols: embed and normalise each once.
+  // A string has no more distinct bank rows than the alphabet has symbols: embed and normalise each
+  // once.
   const at::Tensor table_VD = norm(bank_embed->weight.t() + bank_embed->bias);
   return {torch::embedding(table_VD.narrow(1, 0, key_width), symbols_BN), table_VD, symbols_BN};
 }
 
-ops::TapeSelection TapeReaderImpl::select(const at::Tensor& query_BC, const at::Tensor& keys_BNC) const {
+ops::TapeSelection TapeReaderImpl::select(const at::Tensor& query_BC,
+                                          const at::Tensor& keys_BNC) const {
   ops::TapeSelectOptions options;
   options.penalty = config.penalty;
   options.average_query = config.average_query;
@@ -54,7 +60,8 @@ ops::TapeSelection TapeReaderImpl::select(const at::Tensor& query_BC, const at::
     options.merge = config.merge();
     return ops::tape_select(query_BC, keys_BNC, options);
   }
-  // Static reading [adatape §1.5]: the best max_tokens rows of one step, each a tape token of its own.
+  // Static reading [adatape §1.5]: the best max_tokens rows of one step, each a tape token of its
+  // own.
   options.max_tokens = 1;
   options.threshold = 1;
   options.merge = config.max_tokens;

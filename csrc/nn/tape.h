@@ -1,4 +1,5 @@
-// The tape: a bank of candidate tokens, and the reader that turns an example's query into its tape rows.
+// The tape: a bank of candidate tokens, and the reader that turns an example's query into its tape
+// rows.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -13,9 +14,10 @@ namespace adatape::nn {
 
 /// A bank after its LayerNorm. A key is the first C channels of a row, a value is the whole row.
 struct Bank {
-  at::Tensor keys_BNC;     ///< [B, N, C], or [N, C] shared by all examples
-  at::Tensor values;       ///< [B, N, D], or [V, D]: distinct rows that all examples share
-  at::Tensor value_row_BN; ///< int64 [B, N], row of `values` that bank row n is; undefined: row n itself
+  at::Tensor keys_BNC;  ///< [B, N, C], or [N, C] shared by all examples
+  at::Tensor values;    ///< [B, N, D], or [V, D]: distinct rows that all examples share
+  at::Tensor
+      value_row_BN;  ///< int64 [B, N], row of `values` that bank row n is; undefined: row n itself
 };
 
 /// What one reading brought.
@@ -25,8 +27,8 @@ struct Tape {
   ops::TapeSelection selection;  ///< indices are bank rows
 };
 
-/// Adaptive tape reading [adatape §1.3-1.5]; parameters norm (for query and bank rows) and insert_mlp.
-/// Without learned projections: scores are query . key, on normalised channels.
+/// Adaptive tape reading [adatape §1.3-1.5]; parameters norm (for query and bank rows) and
+/// insert_mlp. Without learned projections: scores are query . key, on normalised channels.
 struct TapeReaderImpl : torch::nn::Module {
   TapeReaderImpl(const TapeConfig& config, int64_t dim, int64_t key_width, double norm_eps);
 

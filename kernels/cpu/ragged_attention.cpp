@@ -4,7 +4,7 @@
 namespace adatape::kernels::ADATAPE_ISA {
 namespace {
 
-constexpr int64_t kRows = 4;    // query rows that share one pass over keys or values
+constexpr int64_t kRows = 4;   // query rows that share one pass over keys or values
 constexpr int64_t kBlock = 8;  // products added up before they join a total: keeps rounding small
 
 struct Sequence {
@@ -180,7 +180,8 @@ struct Attention {
       exponential_row(scores, *lse(i), key_pitch);
     }
     for (int64_t j = visible; j < key_pitch; ++j) scores[j] = dp[j] = 0;
-    // lse is rounded, a large one coarsely; dividing by the sum takes that out of the probabilities.
+    // lse is rounded, a large one coarsely; dividing by the sum takes that out of the
+    // probabilities.
     const A norm = visible ? 1 / sum_row(scores, key_pitch) : A(0);
     for (int64_t j = 0; j < visible; ++j) {
       scores[j] *= norm;

@@ -90,8 +90,7 @@ void select_example(const TapeSelect& p, int64_t b, A* q, A* score, bool* used) 
 
 /// The recurrence in reverse (docs/ops.md): queries are recomputed from the saved weights.
 template <class E, class A>
-void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g,
-                      double* ga) {
+void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g, double* ga) {
   const int64_t C = p.width, K = p.merge, steps = p.length[b];
   const E* keys = static_cast<const E*>(p.keys) + b * p.keys_batch_stride;
   const int64_t first = b * p.max_tokens * K;
@@ -119,7 +118,8 @@ void backward_example(const TapeSelectBackward& p, int64_t b, A* queries, A* g,
     double mean = 0, total = 0;
     int64_t n = 0;
     for (; n < K && row[n] >= 0; ++n) {
-      ga[n] = double(grad_weight[t * K + n]) + take * dot<A>(keys + row[n] * p.keys_row_stride, g, C);
+      ga[n] =
+          double(grad_weight[t * K + n]) + take * dot<A>(keys + row[n] * p.keys_row_stride, g, C);
       if (p.gini)
         ga[n] -= 2.0 * a[n] * grad_ponder;
       else if (n == 0)

@@ -32,7 +32,8 @@ TEST(Parity, LabelsCountTheOnesAndSymbolsAreInRange) {
   for (const char* name : {"iid_uniform", "random_count"}) {
     for (int64_t length : {1, 2, 7, 16, 64}) {
       const Batch batch = Parity(generator(name, length), 3).batch(Split::kTrain, numbers(0, 500));
-      EXPECT_TRUE(torch::equal((batch.input == 2).sum(1) % 2, batch.label_B)) << name << " " << length;
+      EXPECT_TRUE(torch::equal((batch.input == 2).sum(1) % 2, batch.label_B))
+          << name << " " << length;
       EXPECT_GE(batch.input.min().item<int64_t>(), 0);
       EXPECT_LE(batch.input.max().item<int64_t>(), 2);
     }
@@ -44,18 +45,21 @@ TEST(Parity, UniformGeneratorIsUniform) {
   const double n = double(batch.input.numel());
   for (int64_t symbol : {0, 1, 2}) {
     // Five standard deviations of a binomial share.
-    EXPECT_NEAR((batch.input == symbol).sum().item<double>() / n, 1.0 / 3, 5 * std::sqrt(2.0 / 9 / n));
+    EXPECT_NEAR((batch.input == symbol).sum().item<double>() / n, 1.0 / 3,
+                5 * std::sqrt(2.0 / 9 / n));
   }
 }
 
 TEST(Parity, CountGeneratorDrawsCountsSignsAndPlacesUniformly) {
   const int64_t length = 8, size = 20000;
-  const Batch batch = Parity(generator("random_count", length), 0).batch(Split::kTrain, numbers(0, size));
+  const Batch batch =
+      Parity(generator("random_count", length), 0).batch(Split::kTrain, numbers(0, size));
   const torch::Tensor signs = batch.input != 1;
   const torch::Tensor counts = torch::bincount(signs.sum(1), {}, length + 1);
   EXPECT_EQ(counts[0].item<int64_t>(), 0);
   for (int64_t k = 1; k <= length; ++k) {
-    EXPECT_NEAR(counts[k].item<double>() / size, 1.0 / length, 5 * std::sqrt(1.0 / length / size)) << k;
+    EXPECT_NEAR(counts[k].item<double>() / size, 1.0 / length, 5 * std::sqrt(1.0 / length / size))
+        << k;
   }
   const double total = signs.sum().item<double>();
   EXPECT_NEAR((batch.input == 2).sum().item<double>() / total, 0.5, 5 * 0.5 / std::sqrt(total));
@@ -70,8 +74,10 @@ TEST(Parity, AnExampleDependsOnSeedSplitAndNumberAlone) {
   const std::vector<int64_t> alone = {1005}, twice = {1005, 1005};
   EXPECT_TRUE(torch::equal(data.batch(Split::kTrain, alone).input[0], all.input[5]));
   EXPECT_TRUE(torch::equal(data.batch(Split::kTrain, twice).input[1], all.input[5]));
-  EXPECT_TRUE(equal(Parity(generator("iid_uniform", 40), 7).batch(Split::kTrain, numbers(1000, 8)), all));
-  EXPECT_FALSE(equal(Parity(generator("iid_uniform", 40), 8).batch(Split::kTrain, numbers(1000, 8)), all));
+  EXPECT_TRUE(
+      equal(Parity(generator("iid_uniform", 40), 7).batch(Split::kTrain, numbers(1000, 8)), all));
+  EXPECT_FALSE(
+      equal(Parity(generator("iid_uniform", 40), 8).batch(Split::kTrain, numbers(1000, 8)), all));
   EXPECT_FALSE(equal(data.batch(Split::kEvaluation, numbers(1000, 8)), all));
 }
 

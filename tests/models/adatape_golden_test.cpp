@@ -11,7 +11,8 @@ namespace {
 
 AdaTapeConfig config_of(const nlohmann::json& a) {
   AdaTapeConfig config;
-  config.encoder = {a.at("dim"), a.at("layers"), a.at("heads"), a.at("mlp"), a.at("gelu"), a.at("ln_eps")};
+  config.encoder = {a.at("dim"), a.at("layers"), a.at("heads"),
+                    a.at("mlp"), a.at("gelu"),   a.at("ln_eps")};
   config.tape.max_tokens = a.at("max_tokens");
   config.tape.threshold = a.at("threshold");
   config.tape.penalty = a.at("penalty");
@@ -37,24 +38,29 @@ void load(AdaTape& model, const test::GoldenCase& golden, torch::ScalarType type
   }
 }
 
-void check(const test::GoldenCase& golden, torch::ScalarType type, const std::string& tolerance_name) {
+void check(const test::GoldenCase& golden, torch::ScalarType type,
+           const std::string& tolerance_name) {
   SCOPED_TRACE(golden.name + " " + tolerance_name);
   const auto& t = golden.tensors;
   const nlohmann::json& tolerance = golden.tolerance.at(tolerance_name);
   const torch::Tensor symbols = t.at("input") + 1;
-  AdaTape model(config_of(golden.attributes), {symbols.size(1), 3, golden.attributes.at("classes")});
+  AdaTape model(config_of(golden.attributes),
+                {symbols.size(1), 3, golden.attributes.at("classes")});
   load(model, golden, type);
 
   const Batch batch{symbols, t.at("labels")};
   const Output output = model.forward(batch);
-  const torch::Tensor loss = Task(TaskConfig{golden.attributes.at("loss")}).loss(output, batch.label_B);
+  const torch::Tensor loss =
+      Task(TaskConfig{golden.attributes.at("loss")}).loss(output, batch.label_B);
   loss.backward();
 
   const ops::TapeSelection& read = *output.selection;
   const std::map<std::string, torch::Tensor> results = {
-      {"logits", output.logits_NBK[0]}, {"loss", loss},           {"penalty", read.ponder_B},
-      {"length", read.length_B},        {"tape_index", read.index_BTK}, {"tape_weight", read.weight_BTK}};
-  for (const std::string& name : golden.outputs) test::expect_close(results.at(name), t.at(name), tolerance, name);
+      {"logits", output.logits_NBK[0]}, {"loss", loss},
+      {"penalty", read.ponder_B},       {"length", read.length_B},
+      {"tape_index", read.index_BTK},   {"tape_weight", read.weight_BTK}};
+  for (const std::string& name : golden.outputs)
+    test::expect_close(results.at(name), t.at(name), tolerance, name);
   for (const auto& p : model.named_parameters()) {
     ASSERT_TRUE(p.value().grad().defined()) << p.key();
     test::expect_close(p.value().grad(), t.at("grad." + p.key()), tolerance, "grad." + p.key());

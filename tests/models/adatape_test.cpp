@@ -36,12 +36,15 @@ std::shared_ptr<AdaTape> random_model(const AdaTapeConfig& config, int64_t lengt
   return model;
 }
 
-std::vector<torch::Tensor> gradients(const torch::Tensor& logits, const torch::Tensor& ponder, AdaTape& model) {
+std::vector<torch::Tensor> gradients(const torch::Tensor& logits, const torch::Tensor& ponder,
+                                     AdaTape& model) {
   model.zero_grad();
-  const torch::Tensor direction = torch::arange(double(logits.numel()), torch::kDouble).view_as(logits).cos();
+  const torch::Tensor direction =
+      torch::arange(double(logits.numel()), torch::kDouble).view_as(logits).cos();
   ((logits * direction).sum() + 0.3 * (ponder * ponder).sum()).backward();
   std::vector<torch::Tensor> grads;
-  for (const auto& p : model.parameters()) grads.push_back(p.grad().defined() ? p.grad().clone() : torch::zeros_like(p));
+  for (const auto& p : model.parameters())
+    grads.push_back(p.grad().defined() ? p.grad().clone() : torch::zeros_like(p));
   return grads;
 }
 
@@ -69,21 +72,33 @@ TEST_P(AdaTapeMasked, SameValuesAndGradients) {
 INSTANTIATE_TEST_SUITE_P(
     Options, AdaTapeMasked,
     ::testing::Values(
-        Case{"defaults", [](AdaTapeConfig&) {}}, Case{"mixed_lengths", [](AdaTapeConfig&) {}, 40, 6.0},
+        Case{"defaults", [](AdaTapeConfig&) {}},
+        Case{"mixed_lengths", [](AdaTapeConfig&) {}, 40, 6.0},
         Case{"pool_cls", [](AdaTapeConfig& c) { c.pool = "cls"; }, 20, 4.0},
         Case{"pool_base_mean", [](AdaTapeConfig& c) { c.pool = "base_mean"; }, 20, 4.0},
         Case{"query_cls", [](AdaTapeConfig& c) { c.tape.query = "cls"; }, 20, 4.0},
         Case{"no_cls", [](AdaTapeConfig& c) { c.cls_token = false; }, 20, 4.0},
         Case{"insert_first", [](AdaTapeConfig& c) { c.tape.insert_at = 0; }, 20, 4.0},
-        Case{"insert_last", [](AdaTapeConfig& c) { c.tape.insert_at = 2; c.pool = "cls"; }, 20, 4.0},
+        Case{"insert_last",
+             [](AdaTapeConfig& c) {
+               c.tape.insert_at = 2;
+               c.pool = "cls";
+             },
+             20, 4.0},
         Case{"insert_mlp", [](AdaTapeConfig& c) { c.tape.insert_mlp = 10; }, 20, 4.0},
         Case{"layer_ffn", [](AdaTapeConfig& c) { c.tape.layer_ffn = 14; }, 20, 4.0},
-        Case{"layer_ffn_cls", [](AdaTapeConfig& c) { c.tape.layer_ffn = 14; c.pool = "cls"; }, 20, 4.0},
+        Case{"layer_ffn_cls",
+             [](AdaTapeConfig& c) {
+               c.tape.layer_ffn = 14;
+               c.pool = "cls";
+             },
+             20, 4.0},
         Case{"erf_gelu", [](AdaTapeConfig& c) { c.encoder.gelu = "erf"; }},
         Case{"penalty_max", [](AdaTapeConfig& c) { c.tape.penalty = "max"; }, 20, 4.0},
         Case{"plain_query", [](AdaTapeConfig& c) { c.tape.average_query = false; }, 20, 4.0},
         Case{"one_row_a_step", [](AdaTapeConfig& c) { c.tape.threshold = 6; }},
-        Case{"exhausted", [](AdaTapeConfig&) {}, 4}, Case{"not_divisible", [](AdaTapeConfig& c) { c.tape.threshold = 2.5; }, 21, 4.0},
+        Case{"exhausted", [](AdaTapeConfig&) {}, 4},
+        Case{"not_divisible", [](AdaTapeConfig& c) { c.tape.threshold = 2.5; }, 21, 4.0},
         Case{"static", [](AdaTapeConfig& c) { c.tape.reading = "static"; }},
         Case{"static_short_bank", [](AdaTapeConfig& c) { c.tape.reading = "static"; }, 4}),
     [](const auto& info) { return std::string(info.param.name); });
@@ -96,8 +111,10 @@ TEST(AdaTape, ExamplesDoNotSeeTheirBatchMates) {
   torch::NoGradGuard no_grad;
   const torch::Tensor all = model->forward({symbols, labels}).logits_NBK[0];
   const torch::Tensor order = torch::tensor({4, 0, 0, 8}, torch::kLong);
-  const torch::Tensor some = model->forward({symbols.index_select(0, order), labels.narrow(0, 0, 4)}).logits_NBK[0];
-  // Matrix products may round differently at another number of rows; the rows' order must not matter at all.
+  const torch::Tensor some =
+      model->forward({symbols.index_select(0, order), labels.narrow(0, 0, 4)}).logits_NBK[0];
+  // Matrix products may round differently at another number of rows; the rows' order must not
+  // matter at all.
   EXPECT_TRUE(torch::allclose(some, all.index_select(0, order), 1e-5, 1e-6));
   EXPECT_TRUE(torch::equal(some[1], some[2]));
 }
@@ -114,8 +131,11 @@ TEST(AdaTape, LedgerCountsTheRowsThatRan) {
     const int64_t n = length[b].item<int64_t>(), r = 2 + n;
     int64_t scored = 0;
     for (int64_t t = 0; t < n; ++t) scored += N - t * K;
-    const auto block = [&](int64_t rows) { return 4 * rows * D * D + 2 * rows * rows * D + 2 * rows * D * M; };
-    const int64_t expected = 3 * N * D + block(2) + 2 * block(r) + scored * C + n * K * (D + C) + D * 2;
+    const auto block = [&](int64_t rows) {
+      return 4 * rows * D * D + 2 * rows * rows * D + 2 * rows * D * M;
+    };
+    const int64_t expected =
+        3 * N * D + block(2) + 2 * block(r) + scored * C + n * K * (D + C) + D * 2;
     EXPECT_EQ(out.macs_B[b].item<int64_t>(), expected) << b;
     EXPECT_EQ(out.tokens_B[b].item<int64_t>(), r);
   }

@@ -16,14 +16,17 @@ std::vector<ModelConfig> every_model(std::index_sequence<I...>) {
   return {ModelConfig(std::in_place_index<I>)...};
 }
 
-std::vector<ModelConfig> list() { return every_model(std::make_index_sequence<std::variant_size_v<ModelConfig>>()); }
+std::vector<ModelConfig> list() {
+  return every_model(std::make_index_sequence<std::variant_size_v<ModelConfig>>());
+}
 
 std::string name_of(const ModelConfig& config) {
   return std::visit([](const auto& c) { return std::string(c.kName); }, config);
 }
 
 Batch random_batch(int64_t size) {
-  return {torch::randint(0, 3, {size, kLength}, torch::kLong), torch::randint(0, kClasses, {size}, torch::kLong)};
+  return {torch::randint(0, 3, {size, kLength}, torch::kLong),
+          torch::randint(0, kClasses, {size}, torch::kLong)};
 }
 
 class EveryModel : public ::testing::TestWithParam<ModelConfig> {

@@ -26,7 +26,8 @@ TEST(Rows, AppendTapeKeepsBaseRowsFirst) {
 TEST(Rows, MeanCountsTheRowsThatAnExampleHas) {
   const ops::Ragged x = sample();
   const torch::Tensor mean = mean_rows(x);
-  EXPECT_TRUE(torch::allclose(mean[0], torch::tensor({(0 + 2 + 100 + 102 + 104) / 5.0f, (1 + 3 + 101 + 103 + 105) / 5.0f})));
+  EXPECT_TRUE(torch::allclose(mean[0], torch::tensor({(0 + 2 + 100 + 102 + 104) / 5.0f,
+                                                      (1 + 3 + 101 + 103 + 105) / 5.0f})));
   EXPECT_TRUE(torch::allclose(mean[1], torch::tensor({5.0f, 6.0f})));
   EXPECT_TRUE(torch::allclose(mean_rows(x, true)[0], torch::tensor({1.0f, 2.0f})));
 }
@@ -37,7 +38,8 @@ TEST(Rows, MeanIsDifferentiable) {
   const torch::Tensor weight = torch::tensor({1.0, 10.0}, torch::kDouble).unsqueeze(1);
   (mean_rows(x) * weight).sum().backward();
   const torch::Tensor grad = x.values_TD.grad().select(1, 0);
-  EXPECT_TRUE(torch::allclose(grad, torch::tensor({0.2, 0.2, 5.0, 5.0, 0.2, 0.2, 0.2}, torch::kDouble)));
+  EXPECT_TRUE(
+      torch::allclose(grad, torch::tensor({0.2, 0.2, 5.0, 5.0, 0.2, 0.2, 0.2}, torch::kDouble)));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// The ops' C++ entry points over types, shapes and threads; also the program that runs under the sanitizers.
-// Values are compared with the same op in float64; tests/ops/test_ops.py compares that with independent references.
+// The ops' C++ entry points over types, shapes and threads; also the program that runs under the
+// sanitizers. Values are compared with the same op in float64; tests/ops/test_ops.py compares that
+// with independent references.
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -19,17 +20,23 @@ torch::Tensor offsets_of(const std::vector<int>& lengths) {
 }
 
 double epsilon(torch::ScalarType type) {
-  return type == torch::kBFloat16 ? 8e-3 : type == torch::kHalf ? 1e-3 : type == torch::kFloat ? 1.2e-7 : 2.2e-16;
+  return type == torch::kBFloat16 ? 8e-3
+         : type == torch::kHalf   ? 1e-3
+         : type == torch::kFloat  ? 1.2e-7
+                                  : 2.2e-16;
 }
 
-void expect_near(const torch::Tensor& value, const torch::Tensor& exact, double tolerance, const char* what) {
+void expect_near(const torch::Tensor& value, const torch::Tensor& exact, double tolerance,
+                 const char* what) {
   ASSERT_EQ(value.sizes(), exact.sizes()) << what;
   if (exact.numel() == 0) return;
   const double size = std::max(1.0, exact.abs().max().item<double>());
-  EXPECT_LE((value.to(torch::kDouble) - exact).abs().max().item<double>(), tolerance * size) << what;
+  EXPECT_LE((value.to(torch::kDouble) - exact).abs().max().item<double>(), tolerance * size)
+      << what;
 }
 
-const std::vector<torch::ScalarType> kTypes = {torch::kFloat, torch::kDouble, torch::kBFloat16, torch::kHalf};
+const std::vector<torch::ScalarType> kTypes = {torch::kFloat, torch::kDouble, torch::kBFloat16,
+                                               torch::kHalf};
 
 /// select and gather of one bank: tape, ponder, and the gradients of query and bank.
 std::vector<torch::Tensor> read(torch::Tensor query, torch::Tensor bank, int64_t key_width) {
@@ -53,28 +60,35 @@ TEST(Ops, ReadingAgreesWithFloat64InEveryType) {
   for (bool shared : {false, true}) {
     for (int64_t rows : {1, 2, 5, 33}) {
       for (int64_t width : {1, 7, 16}) {
-        const torch::Tensor query = torch::randn({4, width}).to(torch::kBFloat16);  // exact in every type but half
+        const torch::Tensor query =
+            torch::randn({4, width}).to(torch::kBFloat16);  // exact in every type but half
         const torch::Tensor bank =
-            (shared ? torch::randn({rows, width + 3}) : torch::randn({4, rows, width + 3})).to(torch::kBFloat16);
+            (shared ? torch::randn({rows, width + 3}) : torch::randn({4, rows, width + 3}))
+                .to(torch::kBFloat16);
         const auto exact = read(query.to(torch::kDouble), bank.to(torch::kDouble), width);
         for (torch::ScalarType type : kTypes) {
           const auto ours = read(query.to(type), bank.to(type), width);
-          for (size_t i = 0; i < exact.size(); ++i) expect_near(ours[i], exact[i], 40 * epsilon(type), c10::toString(type));
+          for (size_t i = 0; i < exact.size(); ++i)
+            expect_near(ours[i], exact[i], 40 * epsilon(type), c10::toString(type));
         }
       }
     }
   }
 }
 
-std::vector<torch::Tensor> attend(torch::ScalarType type, const std::vector<int>& queries, const std::vector<int>& keys,
-                                  int64_t width, bool causal) {
+std::vector<torch::Tensor> attend(torch::ScalarType type, const std::vector<int>& queries,
+                                  const std::vector<int>& keys, int64_t width, bool causal) {
   torch::manual_seed(2);
   const torch::Tensor cu_q = offsets_of(queries), cu_k = offsets_of(keys);
   const auto rows = [&](const torch::Tensor& cu) {
-    return torch::randn({cu[-1].item<int>(), 3, width}).to(torch::kBFloat16).to(type).requires_grad_();
+    return torch::randn({cu[-1].item<int>(), 3, width})
+        .to(torch::kBFloat16)
+        .to(type)
+        .requires_grad_();
   };
   torch::Tensor q = rows(cu_q), k = rows(cu_k), v = rows(cu_k);
-  const auto [out, lse] = ragged_attention(q, k, v, {cu_q, std::nullopt, 300}, {cu_k, std::nullopt, 300}, {std::nullopt, causal});
+  const auto [out, lse] = ragged_attention(q, k, v, {cu_q, std::nullopt, 300},
+                                           {cu_k, std::nullopt, 300}, {std::nullopt, causal});
   out.to(torch::kDouble).square().sum().backward();
   return {out.detach(), lse.nan_to_num(0, 0, 0), q.grad(), k.grad(), v.grad()};
 }
@@ -87,7 +101,8 @@ TEST(Ops, AttentionAgreesWithFloat64InEveryType) {
         const auto exact = attend(torch::kDouble, queries, keys, width, causal);
         for (torch::ScalarType type : kTypes) {
           const auto ours = attend(type, queries, keys, width, causal);
-          for (size_t i = 0; i < exact.size(); ++i) expect_near(ours[i], exact[i], 40 * epsilon(type), c10::toString(type));
+          for (size_t i = 0; i < exact.size(); ++i)
+            expect_near(ours[i], exact[i], 40 * epsilon(type), c10::toString(type));
         }
       }
     }
@@ -97,7 +112,8 @@ TEST(Ops, AttentionAgreesWithFloat64InEveryType) {
 TEST(Ops, AttentionWithTailsReadsBothSegments) {
   torch::manual_seed(3);
   const torch::Tensor rows = torch::randn({9, 2, 4});
-  // Bases of 2 and 1 rows, tails of 4 and 2: sequence 0 is rows 0 1 3 4 5 6, sequence 1 is rows 2 7 8.
+  // Bases of 2 and 1 rows, tails of 4 and 2: sequence 0 is rows 0 1 3 4 5 6, sequence 1 is rows 2
+  // 7 8.
   const Segments segments{offsets_of({2, 1}), offsets_of({4, 2}) + 3, 6};
   const auto [out, lse] = ragged_attention(rows, rows, rows, segments, segments);
   const torch::Tensor order = torch::tensor({0, 1, 3, 4, 5, 6, 2, 7, 8});
@@ -120,8 +136,10 @@ TEST(Ops, ErrorsBeginWithTheOpsName) {
   const torch::Tensor query = torch::randn({2, 4}), keys = torch::randn({3, 5, 4});
   EXPECT_EQ(message([&] { tape_select(query, keys, {}); }).rfind("[tape_select] keys", 0), 0u);
   const torch::Tensor bad = torch::full({1, 1, 1}, 9, torch::kInt);
-  EXPECT_EQ(message([&] { tape_gather(torch::randn({3, 4}), bad, torch::ones({1, 1, 1}), offsets_of({1}), 1); })
-                .rfind("[tape_gather] index", 0), 0u);
+  EXPECT_EQ(message([&] {
+              tape_gather(torch::randn({3, 4}), bad, torch::ones({1, 1, 1}), offsets_of({1}), 1);
+            }).rfind("[tape_gather] index", 0),
+            0u);
 }
 
 TEST(SegmentSum, EqualsIndexAddAndIgnoresThreads) {
@@ -134,7 +152,8 @@ TEST(SegmentSum, EqualsIndexAddAndIgnoresThreads) {
     list.destination.push_back(p * p % 5);  // row 6 stays empty, others get long segments
     list.source_row.push_back(p * 7 % 50);
     list.scale.push_back(double(p % 11) - 5);
-    expected[list.destination.back()] += source[list.source_row.back()].to(torch::kDouble) * list.scale.back();
+    expected[list.destination.back()] +=
+        source[list.source_row.back()].to(torch::kDouble) * list.scale.back();
   }
   const int before = at::get_num_threads();
   std::vector<torch::Tensor> results;

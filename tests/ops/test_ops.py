@@ -6,42 +6,10 @@ import sys
 
 import pytest
 import torch
-from torch.autograd import gradcheck
-from torch.library import opcheck
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 from ops import reference
-
-F64 = torch.float64
-
-
-def bank(batch, rows, width, shared=False, seed=0, dtype=F64):
-    """A query and keys whose scores are far enough apart that no decision hangs on rounding."""
-    g = torch.Generator().manual_seed(seed)
-    query = torch.randn(batch, width, generator=g, dtype=F64)
-    keys = torch.randn(*([] if shared else [batch]), rows, width, generator=g, dtype=F64)
-    return query.to(dtype), keys.to(dtype)
-
-
-def offsets(lengths):
-    return torch.cat([torch.zeros(1, dtype=torch.int64), torch.as_tensor(lengths, dtype=torch.int64).cumsum(0)]).int()
-
-
-SELECT = {
-    "gini": dict(),
-    "max": dict(penalty="max"),
-    "plain_query": dict(average_query=False),
-    "one_row": dict(merge=1, max_tokens=5, threshold=3.0),
-    "threshold_one": dict(threshold=1.0, merge=8),
-    "scale": dict(scale=0.9),
-    "long": dict(max_tokens=12, threshold=2.5, merge=4),
-}
-
-
-def run_select(ops, query, keys, bank_length=None, blocked=None, **o):
-    return ops.tape_select(query, keys, bank_length, blocked, o.get("max_tokens", 8), o.get("threshold", 2.0),
-                           o.get("merge", 4), o.get("penalty", "gini"), o.get("average_query", True), o.get("scale"))
-
+from ops.inputs import F64, SELECT, bank, offsets, run_select, sequences, with_tails
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 3, 17, 40])
@@ -135,13 +103,6 @@ def test_gather_matches_the_reference(ops, shared, dtype):
         torch.testing.assert_close(a.grad.double(), b.grad, rtol=8 * step, atol=16 * step)
 
 
-def sequences(q_lengths, k_lengths, heads=2, width=8, dtype=F64, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    make = lambda n: torch.randn(n, heads, width, generator=g, dtype=F64).to(dtype)
-    cu_q, cu_k = offsets(q_lengths), offsets(k_lengths)
-    return make(int(cu_q[-1])), make(int(cu_k[-1])), make(int(cu_k[-1])), cu_q, cu_k, max(q_lengths, default=0), max(k_lengths, default=0)
-
-
 SHAPES = {
     "self": ([3, 1, 16, 17, 5], [3, 1, 16, 17, 5]),
     "cross": ([1, 4, 2], [31, 33, 64]),
@@ -188,17 +149,6 @@ def test_attention_precision(ops, dtype):
         torch.testing.assert_close(a.grad.double(), b.grad, rtol=8 * step, atol=16 * step)
 
 
-def with_tails(lengths, tails, **options):
-    """The same sequences as one segment each, and with the last `tails` rows of each stored behind all bases."""
-    q, k, v, cu, _, longest, _ = sequences([a + b for a, b in zip(lengths, tails)], [a + b for a, b in zip(lengths, tails)], **options)
-    base, behind = [], []
-    for b, (n, t) in enumerate(zip(lengths, tails)):
-        base += range(int(cu[b]), int(cu[b]) + n)
-        behind += range(int(cu[b]) + n, int(cu[b]) + n + t)
-    order = torch.tensor(base + behind, dtype=torch.long)
-    return (q, k, v, cu), order, offsets(lengths), (offsets(tails) + sum(lengths)).int(), longest
-
-
 @pytest.mark.parametrize("tails", [[3, 0, 5, 1], [0, 0, 0, 0]])
 def test_a_tail_equals_the_concatenation(ops, tails):
     (q, k, v, cu), order, base, tail, longest = with_tails([2, 4, 0, 1], tails)
@@ -219,113 +169,6 @@ def test_rows_of_no_sequence_are_zero_and_junk_outside_changes_nothing(ops):
     clean, clean_lse = ops.ragged_attention(q, k, v, cu, cu, n, n)
     assert torch.equal(out[:7], clean) and (out[7:] == 0).all()
     assert torch.equal(lse[:, :7], clean_lse) and (lse[:, 7:] == -math.inf).all()
-
-
-def op_calls(dtype=torch.float32):
-    """One call of every op, forward and backward, with strided views and optional arguments: (name, args, kwargs)."""
-    query, keys = bank(3, 14, 8, dtype=dtype)
-    wide = torch.randn(3, 14, 16, dtype=dtype)
-    calls = [("tape_select", (query, keys, None, None, 6, 2.0, 3), {}),
-             ("tape_select", (query, wide[..., :8], torch.tensor([14, 2, 0], dtype=torch.int32),
-                              torch.zeros(14, dtype=torch.bool), 6, 2.0, 3, "max", False, 0.5), {}),
-             ("tape_select", (query, keys[0], None, None, 6, 2.0, 3), {})]
-    index, weight, length, ponder = torch.ops.adatape.tape_select(*calls[0][1])
-    calls.append(("tape_select_backward", (torch.ones_like(weight), torch.ones_like(ponder), query, keys, index, weight,
-                                           length, "gini", True, None), {}))
-    cu = offsets(length)
-    total = int(cu[-1])
-    for values in (wide, wide[0], wide[..., 4:12]):
-        calls.append(("tape_gather", (values, index, weight, cu, total), {}))
-        calls.append(("tape_gather_backward", (torch.ones(total, values.shape[-1], dtype=dtype), values, index, weight, cu,
-                                               [True, True]), {}))
-    (q, k, v, cu), order, base, tail, longest = with_tails([2, 4, 1], [3, 0, 2], dtype=dtype)
-    qkv = torch.stack([q, k, v], 1)
-    for args, kwargs in ((((qkv[:, 0], qkv[:, 1], qkv[:, 2], cu, cu, longest, longest)), dict(causal=True)),
-                         ((q[order], k[order], v[order], base, base, longest, longest),
-                          dict(tail_q=tail, tail_k=tail, scale=0.3))):
-        out, lse = torch.ops.adatape.ragged_attention(*args, **kwargs)
-        calls.append(("ragged_attention", args, kwargs))
-        calls.append(("ragged_attention_backward", (torch.ones_like(out), *args[:3], out, lse, *args[3:]), kwargs))
-    return calls
-
-
-def differentiable(args):
-    return tuple(a.detach().requires_grad_() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args)
-
-
-ALL_BUT_AOT = ("test_schema", "test_autograd_registration", "test_faketensor")
-
-
-def test_opcheck(ops):
-    for name, args, kwargs in op_calls():
-        op = getattr(ops, name).default
-        opcheck(op, args, kwargs)
-        if name == "tape_select":
-            # opcheck's AOT test adds all outputs up, integers first, and cannot: the next test does its work.
-            opcheck(op, differentiable(args), kwargs, test_utils=ALL_BUT_AOT)
-        elif not name.endswith("backward"):
-            opcheck(op, differentiable(args), kwargs)
-
-
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_select_differentiates_under_aot_autograd(ops, dynamic):
-    def read(query, keys):
-        _, weight, _, ponder = run_select(ops, query, keys)
-        return weight.square().sum() + ponder.sum()
-
-    inputs = bank(3, 20, 8, dtype=torch.float32)
-    grads = []
-    for f in (read, torch.compile(read, backend="aot_eager", fullgraph=True, dynamic=dynamic)):
-        leaves = [t.clone().requires_grad_() for t in inputs]
-        grads.append(torch.autograd.grad(f(*leaves), leaves))
-    assert all(torch.equal(a, b) for a, b in zip(*grads))
-
-
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("rows", [3, 7, 22])
-@pytest.mark.parametrize("name", SELECT)
-def test_gradcheck_select_and_gather(ops, name, rows, shared):
-    query, keys = bank(2, rows, 3, shared, seed=5)
-
-    def read(query, values):
-        index, weight, length, ponder = run_select(ops, query, values[..., :3], **SELECT[name])
-        cu = offsets(length)
-        return ops.tape_gather(values, index, weight, cu, int(cu[-1])), weight, ponder
-
-    values = torch.cat([keys, torch.randn(*keys.shape[:-1], 2, dtype=F64)], -1)
-    assert gradcheck(read, (query.requires_grad_(), values.requires_grad_()))
-
-
-def test_gradcheck_attention(ops):
-    (q, k, v, cu), order, base, tail, longest = with_tails([2, 3, 0], [1, 0, 2], width=3)
-    run = lambda q, k, v: ops.ragged_attention(q, k, v, base, base, longest, longest, tail_q=tail, tail_k=tail)[0]
-    assert gradcheck(run, tuple(t[order].requires_grad_() for t in (q, k, v)))
-    q, k, v, cu_q, cu_k, nq, nk = sequences([2, 0, 3], [4, 2, 1], width=3)
-    causal = lambda q, k, v: ops.ragged_attention(q, k, v, cu_q, cu_k, nq, nk, causal=True)[0]
-    assert gradcheck(causal, tuple(t.requires_grad_() for t in (q, k, v)))
-
-
-def test_partial_and_expanded_upstream_gradients(ops):
-    query, keys = bank(3, 20, 4)
-    for pick in (1, 3):
-        leaves = [query.clone().requires_grad_(), keys.clone().requires_grad_()]
-        exact = [query.clone().requires_grad_(), keys.clone().requires_grad_()]
-        run_select(ops, *leaves)[pick].square().sum().backward()
-        reference.select(*exact)[pick].square().sum().backward()
-        for a, b in zip(leaves, exact):
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-11)
-    q, k, v, cu, _, n, _ = sequences([3, 2], [3, 2])
-    v.requires_grad_()
-    ops.ragged_attention(q, k, v, cu, cu, n, n)[0].sum().backward()  # an expanded gradient
-    torch.testing.assert_close(v.grad.sum(), torch.tensor(float(5 * 2 * 8), dtype=F64))
-
-
-def test_second_derivatives_are_refused_with_a_sentence(ops):
-    query, keys = bank(2, 9, 4)
-    query.requires_grad_()
-    grad, = torch.autograd.grad(run_select(ops, query, keys)[1].square().sum(), query, create_graph=True)
-    with pytest.raises(RuntimeError, match="tape_select_backward"):
-        grad.sum().backward()
 
 
 def test_examples_do_not_depend_on_their_batch_mates(ops):
@@ -406,107 +249,7 @@ def test_meta_and_fake_tensors_know_the_shapes(ops):
     torch.testing.assert_close(compiled(keys, index, weight, cu, int(cu[-1])), 2 * ops.tape_gather(keys, index, weight, cu, int(cu[-1])))
 
 
-def change(args, at, to):
-    return tuple(to if i == at else a for i, a in enumerate(args))
-
-
-def select_args():
-    query, keys = bank(3, 14, 8, dtype=torch.float32)
-    return (query, keys, None, None, 6, 2.0, 3, "gini", True, None)
-
-
-def gather_args():
-    index, weight, length, _ = torch.ops.adatape.tape_select(*select_args())
-    cu = offsets(length)
-    return (torch.randn(3, 14, 8), index, weight, cu, int(cu[-1]))
-
-
-def attention_args():
-    return sequences([3, 4], [3, 4], dtype=torch.float32)
-
-
-ERRORS = [
-    ("tape_select", select_args, 0, torch.randn(3), "query"),
-    ("tape_select", select_args, 0, torch.randn(2, 8), "keys"),
-    ("tape_select", select_args, 0, torch.randn(3, 8, dtype=F64), "keys"),
-    ("tape_select", select_args, 0, torch.ones(3, 8, dtype=torch.int64), "query"),
-    ("tape_select", select_args, 0, torch.randn(8, 3).t(), "query"),
-    ("tape_select", select_args, 0, torch.randn(3, 8, device="meta"), "device|is on"),
-    ("tape_select", select_args, 1, torch.randn(3, 14, 8, device="meta"), "is on"),
-    ("tape_select", select_args, 1, torch.randn(3, 14, 7), "keys"),
-    ("tape_select", select_args, 1, torch.randn(14), "keys"),
-    ("tape_select", select_args, 2, torch.tensor([14, 14, 15], dtype=torch.int32), "bank_length"),
-    ("tape_select", select_args, 2, torch.tensor([14, -1, 1], dtype=torch.int32), "bank_length"),
-    ("tape_select", select_args, 2, torch.tensor([14, 1, 1]), "bank_length"),
-    ("tape_select", select_args, 2, torch.tensor([14], dtype=torch.int32), "bank_length"),
-    ("tape_select", select_args, 3, torch.zeros(13, dtype=torch.bool), "blocked"),
-    ("tape_select", select_args, 3, torch.zeros(14), "blocked"),
-    ("tape_select", select_args, 4, 0, "max_tokens"),
-    ("tape_select", select_args, 5, 7.0, "could never halt"),
-    ("tape_select", select_args, 5, 0.0, "threshold"),
-    ("tape_select", select_args, 5, math.nan, "threshold"),
-    ("tape_select", select_args, 6, 0, "merge"),
-    ("tape_select", select_args, 7, "entropy", "'gini' or 'max'"),
-    ("tape_gather", gather_args, 0, torch.randn(14), "values"),
-    ("tape_gather", gather_args, 0, torch.randn(2, 14, 8), "values"),
-    ("tape_gather", gather_args, 0, torch.randn(3, 2, 8), "index"),
-    ("tape_gather", gather_args, 0, torch.randn(3, 14, 8, device="meta"), "is on"),
-    ("tape_gather", gather_args, 1, torch.zeros(3, 6, 3), "index"),
-    ("tape_gather", gather_args, 1, torch.full((3, 6, 3), 14, dtype=torch.int32), "index"),
-    ("tape_gather", gather_args, 1, torch.full((3, 6, 3), -2, dtype=torch.int32), "index"),
-    ("tape_gather", gather_args, 1, torch.zeros(3, 6, 3, dtype=torch.int32, device="meta"), "is on"),
-    ("tape_gather", gather_args, 2, torch.zeros(3, 6, 2), "weight"),
-    ("tape_gather", gather_args, 2, torch.zeros(3, 6, 3, dtype=F64), "weight"),
-    ("tape_gather", gather_args, 3, torch.tensor([0, 2, 1, 3], dtype=torch.int32), "decrease"),
-    ("tape_gather", gather_args, 3, torch.tensor([1, 2, 3, 4], dtype=torch.int32), "offsets"),
-    ("tape_gather", gather_args, 3, torch.tensor([0, 1, 2, 99], dtype=torch.int32), "offsets"),
-    ("tape_gather", gather_args, 3, torch.tensor([0, 1, 2, 3]), "offsets"),
-    ("tape_gather", gather_args, 3, torch.tensor([0, 1], dtype=torch.int32), "offsets"),
-    ("tape_gather", gather_args, 4, 1, "offsets"),
-    ("tape_gather", gather_args, 4, -1, "offsets|total"),
-    ("ragged_attention", attention_args, 0, torch.randn(7, 8), "query"),
-    ("ragged_attention", attention_args, 0, torch.randn(7, 3, 8), "heads"),
-    ("ragged_attention", attention_args, 0, torch.randn(7, 2, 8, dtype=F64), "key"),
-    ("ragged_attention", attention_args, 0, torch.randn(7, 2, 8, device="meta"), "is on"),
-    ("ragged_attention", attention_args, 1, torch.randn(7, 2, 8, device="meta"), "is on"),
-    ("ragged_attention", attention_args, 1, torch.randn(7, 8, 2).transpose(1, 2), "dense"),
-    ("ragged_attention", attention_args, 2, torch.randn(6, 2, 8), "value"),
-    ("ragged_attention", attention_args, 3, torch.tensor([0, 3, 7]), "cu_seqlens_q"),
-    ("ragged_attention", attention_args, 3, torch.tensor([0, 5, 3], dtype=torch.int32), "decrease"),
-    ("ragged_attention", attention_args, 3, torch.tensor([0, 3, 8], dtype=torch.int32), "cu_seqlens_q"),
-    ("ragged_attention", attention_args, 3, torch.tensor([-1, 3, 7], dtype=torch.int32), "cu_seqlens_q"),
-    ("ragged_attention", attention_args, 4, torch.tensor([0, 7], dtype=torch.int32), "cu_seqlens_k"),
-    ("ragged_attention", attention_args, 4, torch.tensor([0, 3, 7], dtype=torch.int32, device="meta"), "is on"),
-    ("ragged_attention", attention_args, 5, 3, "max_q"),
-    ("ragged_attention", attention_args, 6, 2, "max_k"),
-]
-
-
-@pytest.mark.parametrize("name, make, at, to, phrase", ERRORS, ids=[f"{e[0]}-{i}" for i, e in enumerate(ERRORS)])
-def test_bad_arguments_are_sentences_that_begin_with_the_op(ops, name, make, at, to, phrase):
-    with pytest.raises(RuntimeError, match=phrase) as error:
-        getattr(ops, name)(*change(make(), at, to))
-    assert str(error.value).startswith(f"[{name}] "), str(error.value)[:200]
-
-
-def test_bad_tails_are_refused(ops):
-    (q, k, v, _), order, base, tail, longest = with_tails([2, 2], [1, 1], dtype=torch.float32)
-    call = lambda **o: ops.ragged_attention(q, k, v, base, base, longest, longest, **o)
-    for bad in (tail - 1, tail + 1, tail.flip(0), tail.long(), tail[:2]):
-        with pytest.raises(RuntimeError, match=r"^\[ragged_attention\] tail_k"):
-            call(tail_q=tail, tail_k=bad)
-    with pytest.raises(RuntimeError, match="causal"):
-        call(tail_q=tail, tail_k=tail, causal=True)
-
-
-def test_backward_ops_check_what_they_are_handed(ops):
-    for name, args, kwargs in op_calls():
-        if not name.endswith("backward"):
-            continue
-        op = getattr(ops, name)
-        for i, a in enumerate(args):
-            if not isinstance(a, torch.Tensor) or a.dim() == 0:
-                continue
-            for broken in (a[:-1], a.to(torch.int16), torch.empty_like(a, device="meta"), torch.full_like(a, 99) if a.dtype == torch.int32 else a[..., :-1]):
-                with pytest.raises(RuntimeError, match=r"^\[" + name):
-                    op(*change(args, i, broken), **kwargs)
+def test_the_documents_example_runs(ops):
+    text = (ROOT / "docs/ops.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    exec(code.replace("build/libadatape_ops.so", str(BUILD / "libadatape_ops.so")), {})

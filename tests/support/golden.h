@@ -1,4 +1,5 @@
-// Reference vectors: tests/golden, or the folder that ADATAPE_GOLDEN_DIR names (same layout, other numbers).
+// Reference vectors: tests/golden, or the folder that ADATAPE_GOLDEN_DIR names (same layout, other
+// numbers).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -45,23 +46,25 @@ inline std::vector<GoldenCase> golden_models(const std::string& model) {
   std::vector<GoldenCase> cases;
   for (const auto& entry : manifest.at("files")) {
     if (entry.value("model", "") != model) continue;
-    cases.push_back({entry.at("file"), entry.at("attributes"), entry.at("tolerance"), entry.at("parameters"),
-                     entry.at("outputs"), read_all(golden_folder() + "/" + entry.at("file").get<std::string>())});
+    cases.push_back({entry.at("file"), entry.at("attributes"), entry.at("tolerance"),
+                     entry.at("parameters"), entry.at("outputs"),
+                     read_all(golden_folder() + "/" + entry.at("file").get<std::string>())});
   }
   return cases;
 }
 
 /// |value - reference| <= atol + rtol_of_max * max|reference|; integers exactly.
-inline void expect_close(const torch::Tensor& value, const torch::Tensor& reference, const nlohmann::json& tolerance,
-                         const std::string& what) {
+inline void expect_close(const torch::Tensor& value, const torch::Tensor& reference,
+                         const nlohmann::json& tolerance, const std::string& what) {
   ASSERT_EQ(value.sizes(), reference.sizes()) << what;
   if (!reference.is_floating_point()) {
     EXPECT_TRUE(torch::equal(value.to(torch::kLong), reference)) << what;
     return;
   }
   if (reference.numel() == 0) return;
-  const double allowed = tolerance.at("atol").get<double>() +
-                         tolerance.at("rtol_of_max").get<double>() * reference.abs().max().item<double>();
+  const double allowed =
+      tolerance.at("atol").get<double>() +
+      tolerance.at("rtol_of_max").get<double>() * reference.abs().max().item<double>();
   EXPECT_LE((value.to(torch::kDouble) - reference).abs().max().item<double>(), allowed) << what;
 }
 

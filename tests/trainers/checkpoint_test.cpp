@@ -30,18 +30,23 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
-/// The message with which reading the checkpoint fails; empty if it succeeds. Tensors must stay as they were.
+/// The message with which reading the checkpoint fails; empty if it succeeds. Tensors must stay as
+/// they were.
 std::string failure(const std::string& folder) {
-  const std::map<std::string, NamedTensors> into = {{"model", sample(-5)}, {"optimizer", sample(-5)}};
+  const std::map<std::string, NamedTensors> into = {{"model", sample(-5)},
+                                                    {"optimizer", sample(-5)}};
   try {
     read_checkpoint(folder, into);
     return "";
   } catch (const RunError& error) {
     EXPECT_EQ(error.code, kCheckpoint);
     for (const auto& [set, tensors] : into) {
-      for (const NamedTensor& n : tensors) EXPECT_TRUE((n.tensor == -5).all().item<bool>()) << set << " " << n.name;
+      for (const NamedTensor& n : tensors)
+        EXPECT_TRUE((n.tensor == -5).all().item<bool>()) << set << " " << n.name;
     }
     return error.what();
   }
@@ -136,11 +141,13 @@ TEST_F(Checkpoint, AnotherModelsTensorsAreErrorsThatNameThem) {
   EXPECT_NE(message(changed).find("more"), std::string::npos) << message(changed);
   changed = sample(0);
   changed.pop_back();
-  EXPECT_NE(message(changed).find("'half' is not one of the model's"), std::string::npos) << message(changed);
+  EXPECT_NE(message(changed).find("'half' is not one of the model's"), std::string::npos)
+      << message(changed);
 }
 
 TEST_F(Checkpoint, NewestIntactFallsBackAndPruningKeepsTheBest) {
-  for (int64_t step : {1, 5, 20, 100}) write_checkpoint(parent_.path() + "/step-" + std::to_string(step), content(double(step)));
+  for (int64_t step : {1, 5, 20, 100})
+    write_checkpoint(parent_.path() + "/step-" + std::to_string(step), content(double(step)));
   fs::create_directory(parent_.path() + "/step-x");
   const auto steps = [&] {
     std::vector<int64_t> list;
@@ -152,7 +159,8 @@ TEST_F(Checkpoint, NewestIntactFallsBackAndPruningKeepsTheBest) {
   EXPECT_EQ(newest_intact(parent_.path())->step, 20);
   prune_checkpoints(parent_.path(), 2, 1);
   EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20, 1}));
-  for (int64_t step : {20, 1}) write(parent_.path() + "/step-" + std::to_string(step) + "/manifest.json", "");
+  for (int64_t step : {20, 1})
+    write(parent_.path() + "/step-" + std::to_string(step) + "/manifest.json", "");
   EXPECT_THROW(newest_intact(parent_.path()), RunError);
   EXPECT_FALSE(newest_intact(parent_.path() + "/none").has_value());
 }

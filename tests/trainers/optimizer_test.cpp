@@ -26,7 +26,8 @@ TEST(AdamW, StepsAsTorchsOwnOptimizerAfterTheClip) {
   config.weight_decay = 0.1;
   config.clip_norm = 2;
   AdamW optimizer(config, ours);
-  torch::optim::AdamW reference(tensors_of(theirs), torch::optim::AdamWOptions(0.05).weight_decay(0.1).eps(1e-8));
+  torch::optim::AdamW reference(tensors_of(theirs),
+                                torch::optim::AdamWOptions(0.05).weight_decay(0.1).eps(1e-8));
   for (int step = 0; step < 5; ++step) {
     loss_of(ours, step).backward();
     const double norm = optimizer.grad_norm();
@@ -38,7 +39,8 @@ TEST(AdamW, StepsAsTorchsOwnOptimizerAfterTheClip) {
     EXPECT_NEAR(torch::nn::utils::clip_grad_norm_(used, 2), norm, 1e-4 * norm);
     reference.step();
   }
-  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(torch::allclose(ours[i].tensor, theirs[i].tensor, 1e-4, 1e-5)) << i;
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(torch::allclose(ours[i].tensor, theirs[i].tensor, 1e-4, 1e-5)) << i;
 }
 
 TEST(AdamW, LeavesAParameterWithoutGradientAlone) {

@@ -20,7 +20,8 @@ TEST(RunLog, DropsWhatCameAfterTheResumedStepAndACutLine) {
   const test::TemporaryFolder folder;
   {
     RunLog log(LogConfig{}, folder.path(), 0);
-    for (int step : {10, 20, 30}) log.add({{"step", step}, {"split", "train"}, {"loss", 1.0 / step}});
+    for (int step : {10, 20, 30})
+      log.add({{"step", step}, {"split", "train"}, {"loss", 1.0 / step}});
   }
   std::ofstream(folder.path() + "/metrics.jsonl", std::ios::app) << R"({"step": 40, "sp)";
   {
@@ -36,10 +37,12 @@ TEST(RunLog, DropsWhatCameAfterTheResumedStepAndACutLine) {
 TEST(RunLog, WritesEventsOnlyIfAsked) {
   const test::TemporaryFolder with, without;
   RunLog(LogConfig{1, true}, with.path(), 0).add({{"step", 1}, {"split", "train"}, {"loss", 1.0}});
-  RunLog(LogConfig{1, false}, without.path(), 0).add({{"step", 1}, {"split", "train"}, {"loss", 1.0}});
+  RunLog(LogConfig{1, false}, without.path(), 0)
+      .add({{"step", 1}, {"split", "train"}, {"loss", 1.0}});
   const auto events = [](const std::string& folder) {
     int count = 0;
-    for (const auto& e : std::filesystem::directory_iterator(folder)) count += e.path().string().find("tfevents") != std::string::npos;
+    for (const auto& e : std::filesystem::directory_iterator(folder))
+      count += e.path().string().find("tfevents") != std::string::npos;
     return count;
   };
   EXPECT_EQ(events(with.path()), 1);

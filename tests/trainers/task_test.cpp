@@ -14,22 +14,28 @@ Output output(const at::Tensor& logits_NBK, const at::Tensor& weight_NB) {
 }
 
 TEST(Task, SigmoidSumsOverClassesAndSoftmaxIsCrossEntropy) {
-  const at::Tensor logits = torch::randn({1, 6, 3}, torch::kDouble), label = torch::randint(0, 3, {6}, torch::kLong);
+  const at::Tensor logits = torch::randn({1, 6, 3}, torch::kDouble),
+                   label = torch::randint(0, 3, {6}, torch::kLong);
   const Output out = output(logits, torch::ones({1, 6}, torch::kDouble));
   const at::Tensor target = torch::one_hot(label, 3).to(torch::kDouble);
   const at::Tensor p = logits[0].sigmoid();
   const at::Tensor sigmoid = -(target * p.log() + (1 - target) * (1 - p).log()).sum(1).mean();
   EXPECT_TRUE(torch::allclose(Task(TaskConfig{"sigmoid"}).loss(out, label), sigmoid));
-  EXPECT_TRUE(torch::allclose(Task(TaskConfig{"softmax"}).loss(out, label), torch::nn::functional::cross_entropy(logits[0], label)));
+  EXPECT_TRUE(torch::allclose(Task(TaskConfig{"softmax"}).loss(out, label),
+                              torch::nn::functional::cross_entropy(logits[0], label)));
 }
 
 TEST(Task, WeighsPredictionsAndAddsThePenalty) {
-  const at::Tensor logits = torch::randn({2, 4, 3}, torch::kDouble), label = torch::randint(0, 3, {4}, torch::kLong);
+  const at::Tensor logits = torch::randn({2, 4, 3}, torch::kDouble),
+                   label = torch::randint(0, 3, {4}, torch::kLong);
   const at::Tensor weight = torch::tensor({0.25, 0.75}, torch::kDouble).unsqueeze(1).expand({2, 4});
   Output out = output(logits, weight);
   out.penalty = torch::tensor(0.5, torch::kDouble);
-  const auto ce = [&](int n) { return torch::nn::functional::cross_entropy(logits[n], label).item<double>(); };
-  EXPECT_NEAR(Task(TaskConfig{"softmax"}).loss(out, label).item<double>(), 0.25 * ce(0) + 0.75 * ce(1) + 0.5, 1e-12);
+  const auto ce = [&](int n) {
+    return torch::nn::functional::cross_entropy(logits[n], label).item<double>();
+  };
+  EXPECT_NEAR(Task(TaskConfig{"softmax"}).loss(out, label).item<double>(),
+              0.25 * ce(0) + 0.75 * ce(1) + 0.5, 1e-12);
 }
 
 TEST(Task, PredictsByExpectedProbability) {
