@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <new>
 
 #include "csrc/config/load.h"
@@ -75,4 +76,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace adatape
 
-int main(int argc, char** argv) { return adatape::run(argc, argv); }
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error to report, not a death
+  return adatape::run(argc, argv);
+}
