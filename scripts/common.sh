@@ -109,8 +109,9 @@ compile() {
   # shellcheck source=/dev/null
   source "$tools"
   mkdir -p "${log%/*}"
-  if ! NINJA_STATUS='[%f/%t] ' "$ninja" -C "$folder" -j "$(jobs)" "$@" 2>&1 |
-    tee "$log" | progress; then
+  # With paths relative to the project, one clone finds in ccache what another has compiled.
+  if ! CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 NINJA_STATUS='[%f/%t] ' \
+    "$ninja" -C "$folder" -j "$(jobs)" "$@" 2>&1 | tee "$log" | progress; then
     die 1 "building $* failed; the compiler's messages are above and in $log" \
       "(out of memory? set ADATAPE_JOBS=1)"
   fi

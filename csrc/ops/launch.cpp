@@ -39,8 +39,8 @@ void check_tensor(const char* op, Argument a, at::ScalarType type,
   TORCH_CHECK(a.tensor.defined(), "[", op, "] ", a.name, " is an undefined tensor");
   TORCH_CHECK(a.tensor.scalar_type() == type, "[", op, "] ", a.name, " must be ", type, ", got ",
               a.tensor.scalar_type());
-  TORCH_CHECK(rank_is_one_of(a.tensor, ranks), "[", op, "] ", a.name, " must have ", list_of(ranks),
-              " dimensions, got shape ", a.tensor.sym_sizes());
+  TORCH_CHECK(rank_is_one_of(a.tensor, ranks), "[", op, "] ", a.name, " must have rank ",
+              list_of(ranks), ", got shape ", a.tensor.sym_sizes());
 }
 
 void check_floating(const char* op, Argument a, std::initializer_list<int64_t> ranks) {

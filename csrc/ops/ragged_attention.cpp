@@ -1,5 +1,6 @@
 #include "csrc/ops/ragged_attention.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -282,6 +283,19 @@ Pair attention_autograd(const Tensor& query, const Tensor& key, const Tensor& va
   return {out[0], out[1]};
 }
 
+/// Under autocast: in its lower precision, as torch's own attention.
+Pair attention_autocast(const Tensor& query, const Tensor& key, const Tensor& value,
+                        const Tensor& cu_q, const Tensor& cu_k, c10::SymInt max_q,
+                        c10::SymInt max_k, const Optional& tail_q, const Optional& tail_k,
+                        std::optional<double> scale, bool causal) {
+  const c10::impl::ExcludeDispatchKeyGuard outside(c10::DispatchKey::AutocastCPU);
+  const auto cast = [](const Tensor& t) {
+    return at::autocast::cached_cast(at::autocast::get_autocast_dtype(c10::kCPU), t, c10::kCPU);
+  };
+  return call_forward(cast(query), cast(key), cast(value), cu_q, cu_k, max_q, max_k, tail_q, tail_k,
+                      scale, causal);
+}
+
 }  // namespace
 
 Pair ragged_attention(const Tensor& query_THC, const Tensor& key_THC, const Tensor& value_THC,
@@ -319,5 +333,6 @@ TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
   m.impl("ragged_attention_backward",
          torch::CppFunction::makeFromBoxedFunction<&differentiate_once>());
 }
+TORCH_LIBRARY_IMPL(adatape, AutocastCPU, m) { m.impl("ragged_attention", attention_autocast); }
 
 }  // namespace adatape::ops

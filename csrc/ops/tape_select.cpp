@@ -1,5 +1,6 @@
 #include "csrc/ops/tape_select.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -316,6 +317,19 @@ Selected select_autograd(const Tensor& query, const Tensor& keys, const Optional
   return {out[0], out[1], out[2], out[3]};
 }
 
+/// Under autocast: in float32, since one wrong row costs more than the time.
+Selected select_autocast(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                         const Optional& blocked, int64_t max_tokens, double threshold,
+                         int64_t merge, std::string_view penalty, bool average_query,
+                         std::optional<double> scale) {
+  const c10::impl::ExcludeDispatchKeyGuard outside(c10::DispatchKey::AutocastCPU);
+  const auto cast = [](const Tensor& t) {
+    return at::autocast::cached_cast(at::kFloat, t, c10::kCPU);
+  };
+  return call_forward(cast(query), cast(keys), bank_length, blocked, max_tokens, threshold, merge,
+                      penalty, average_query, scale);
+}
+
 }  // namespace
 
 TapeSelection tape_select(const Tensor& query_BC, const Tensor& keys_BNC,
@@ -352,5 +366,6 @@ TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
   m.impl("tape_select", select_autograd);
   m.impl("tape_select_backward", torch::CppFunction::makeFromBoxedFunction<&differentiate_once>());
 }
+TORCH_LIBRARY_IMPL(adatape, AutocastCPU, m) { m.impl("tape_select", select_autocast); }
 
 }  // namespace adatape::ops

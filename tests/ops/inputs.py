@@ -1,11 +1,13 @@
 """Inputs that the ops' tests share."""
 import torch
 
+from ops import reference
+
 F64 = torch.float64
 
 
 def bank(batch, rows, width, shared=False, seed=0, dtype=F64):
-    """A query and keys whose scores are far enough apart that no decision hangs on rounding."""
+    """A random query and bank [batch, rows, width], or [rows, width] if shared."""
     g = torch.Generator().manual_seed(seed)
     query = torch.randn(batch, width, generator=g, dtype=F64)
     keys = torch.randn(*([] if shared else [batch]), rows, width, generator=g, dtype=F64)
@@ -30,6 +32,14 @@ SELECT = {
 def run_select(ops, query, keys, bank_length=None, blocked=None, **o):
     return ops.tape_select(query, keys, bank_length, blocked, o.get("max_tokens", 8), o.get("threshold", 2.0),
                            o.get("merge", 4), o.get("penalty", "gini"), o.get("average_query", True), o.get("scale"))
+
+
+def is_steady(query, keys, options):
+    """Whether small disturbances change no decision of a selection: finite differences make sense only there."""
+    g = torch.Generator().manual_seed(0)
+    shake = lambda t: t + 1e-3 * torch.randn(t.shape, generator=g, dtype=t.dtype)
+    index = reference.select(query, keys, **options)[0]
+    return all(torch.equal(index, reference.select(shake(query), shake(keys), **options)[0]) for _ in range(6))
 
 
 def sequences(q_lengths, k_lengths, heads=2, width=8, dtype=F64, seed=0):

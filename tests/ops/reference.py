@@ -16,7 +16,7 @@ def select_one(query, keys, max_tokens, threshold, merge, penalty, average_query
         ponder = ponder + (1 - weight.square().sum() if penalty == "gini" else 1 - weight[0])
         token = weight @ keys[rows]
         query = (query + token) / 2 if average_query else token
-        halting += float(weight[0])
+        halting += float(weight[0].detach())
         steps.append(rows)
         weights.append(weight)
         available = [i for i in available if i not in rows]
