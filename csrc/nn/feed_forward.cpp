@@ -5,6 +5,7 @@
 
 #include "csrc/nn/init.h"
 #include "csrc/nn/linear.h"
+#include "csrc/ops/gelu_tanh.h"
 
 namespace adatape::nn {
 
@@ -21,7 +22,7 @@ at::Tensor FeedForwardImpl::forward(const at::Tensor& x_TD) {
   RECORD_USER_SCOPE("feed_forward");
   const at::Tensor up = linear(x_TD, fc1);
   if (activation == Activation::kGlu) return linear(torch::glu(up, -1), fc2);
-  return linear(torch::gelu(up, activation == Activation::kGeluTanh ? "tanh" : "none"), fc2);
+  return linear(activation == Activation::kGeluTanh ? ops::gelu_tanh(up) : torch::gelu(up), fc2);
 }
 
 }  // namespace adatape::nn

@@ -40,7 +40,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor grad = grads[0].contiguous();
     at::Tensor grad_x;
     if (context->needs_input_grad(0)) grad_x = multiply(grad, saved[1].t(), std::nullopt);
-    return {grad_x, grad.t().mm(saved[0]), grad.sum(0)};
+    // oneDNN is fastest with the longer side as the output's columns.
+    const at::Tensor& x = saved[0];
+    const at::Tensor grad_weight = grad.size(1) < x.size(1)
+                                       ? multiply(grad.t(), x.t(), std::nullopt)
+                                       : multiply(x.t(), grad.t(), std::nullopt).t().contiguous();
+    return {grad_x, grad_weight, grad.sum(0)};
   }
 };
 

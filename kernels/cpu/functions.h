@@ -12,5 +12,6 @@ void tape_gather_backward_weight(const TapeGatherBackwardWeight& p, int64_t begi
 void segment_sum(const SegmentSum& p, int64_t begin, int64_t end);
 void ragged_attention(const RaggedAttention& p, int64_t begin, int64_t end);
 void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t begin, int64_t end);
+void gelu_tanh(const GeluTanh& p, int64_t begin, int64_t end);
 
 }  // namespace adatape::kernels::ADATAPE_ISA

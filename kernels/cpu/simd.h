@@ -171,37 +171,35 @@ inline void narrow_row(const A* x, E* y, int64_t n) {
 inline double exponential(double x) { return __builtin_exp(x); }
 inline float exponential(float x) { return __builtin_expf(x); }
 
-/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Float: 2^k e^r with |r| <=
-/// ln2/2 and the Taylor polynomial of degree 7 (relative error below 2e-7); arguments below -87
-/// give 0. Double: libm.
+/// 2^k e^r with |r| <= ln2/2 and the Taylor polynomial of degree 7: relative error below 2e-7.
+/// Arguments below -87 give 0, those above 88 give e^88; NaN stays NaN.
+inline Vector<float> exponential(Vector<float> v) {
+  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
+  const Integers zero = v < -87.0f;
+  const Vector<float> bounded = v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
+  const Vector<float> k = (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
+  const Vector<float> r = (bounded - k * 0.693359375f) + k * 2.12194440e-4f;
+  Vector<float> e = Vector<float>{} + 1.0f / 5040;
+  e = e * r + 1.0f / 720;
+  e = e * r + 1.0f / 120;
+  e = e * r + 1.0f / 24;
+  e = e * r + 1.0f / 6;
+  e = e * r + 0.5f;
+  e = e * r + 1.0f;
+  e = e * r + 1.0f;
+  const Integers power = (__builtin_convertvector(k, Integers) + 127) << 23;
+  Vector<float> scale;
+  std::memcpy(&scale, &power, sizeof scale);
+  e = zero ? Vector<float>{} : e * scale;
+  return v == v ? e : v;
+}
+
+/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Double: libm.
 inline void exponential_row(double* x, double shift, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = exponential(x[i] - shift);
 }
 inline void exponential_row(float* x, float shift, int64_t n) {
-  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
-  for (int64_t i = 0; i < n; i += kLanes<float>) {
-    const Vector<float> v = load<float>(x + i) - shift;
-    const Integers zero = v < -87.0f;
-    const Vector<float> bounded =
-        v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
-    const Vector<float> k =
-        (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
-    const Vector<float> r = (bounded - k * 0.693359375f) + k * 2.12194440e-4f;
-    Vector<float> e = Vector<float>{} + 1.0f / 5040;
-    e = e * r + 1.0f / 720;
-    e = e * r + 1.0f / 120;
-    e = e * r + 1.0f / 24;
-    e = e * r + 1.0f / 6;
-    e = e * r + 0.5f;
-    e = e * r + 1.0f;
-    e = e * r + 1.0f;
-    const Integers power = (__builtin_convertvector(k, Integers) + 127) << 23;
-    Vector<float> scale;
-    std::memcpy(&scale, &power, sizeof scale);
-    e = e * scale;
-    e = zero ? Vector<float>{} : e;
-    store(x + i, v == v ? e : v);  // NaN stays NaN
-  }
+  for (int64_t i = 0; i < n; i += kLanes<float>) store(x + i, exponential(load<float>(x + i) - shift));
 }
 
 /// Scratch memory for one kernel call, aligned for the widest vector. Throws std::bad_alloc.

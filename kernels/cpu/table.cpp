@@ -19,6 +19,7 @@ const CpuKernels ADATAPE_JOIN(table_, ADATAPE_ISA) = {
     &ADATAPE_ISA::segment_sum,
     &ADATAPE_ISA::ragged_attention,
     &ADATAPE_ISA::ragged_attention_backward,
+    &ADATAPE_ISA::gelu_tanh,
 };
 
 }  // namespace adatape::kernels

@@ -3,6 +3,7 @@
 // result depends on which other items share the call.
 #pragma once
 
+#include "kernels/gelu_tanh.h"
 #include "kernels/ragged_attention.h"
 #include "kernels/tape_gather.h"
 #include "kernels/tape_select.h"
@@ -19,6 +20,7 @@ struct CpuKernels {
   void (*segment_sum)(const SegmentSum&, int64_t begin, int64_t end);            // segments
   void (*ragged_attention)(const RaggedAttention&, int64_t begin, int64_t end);  // b * H + h
   void (*ragged_attention_backward)(const RaggedAttentionBackward&, int64_t begin, int64_t end);
+  void (*gelu_tanh)(const GeluTanh&, int64_t begin, int64_t end);  // elements
 };
 
 /// The table for the widest instruction set that this machine runs, or for the one that the
