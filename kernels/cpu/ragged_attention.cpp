@@ -28,26 +28,23 @@ E* at(const PackedHeads& t, int64_t row, int64_t head) {
   return static_cast<E*>(t.data) + row * t.row_stride + head * t.head_stride;
 }
 
-/// Rows of one head, widened: [count, pitch], zeros behind the width.
+/// Rows of one head, widened: [count, pitch]. Nothing reads what lies behind the width.
 template <class E, class A>
 void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch,
                A* out) {
-  for (int64_t i = 0; i < s.count; ++i, out += pitch) {
-    widen_row(at<E>(t, s.row(i), head), out, width);
-    for (int64_t c = width; c < pitch; ++c) out[c] = 0;
+  for (int64_t i = 0; i < s.count; ++i) {
+    widen_row(at<E>(t, s.row(i), head), out + i * pitch, width);
   }
 }
 
-/// Rows of one head, transposed: [width, pitch], pitch >= count; zeros behind the count.
+/// Rows of one head, transposed: [width, pitch], pitch >= count. Products with what lies behind the
+/// count are thrown away.
 template <class E, class A>
 void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width,
                   int64_t pitch, A* out) {
   for (int64_t j = 0; j < s.count; ++j) {
     const E* row = at<E>(t, s.row(j), head);
     for (int64_t c = 0; c < width; ++c) out[c * pitch + j] = widen(row[c]);
-  }
-  for (int64_t c = 0; c < width; ++c) {
-    for (int64_t j = s.count; j < pitch; ++j) out[c * pitch + j] = 0;
   }
 }
 
@@ -74,9 +71,16 @@ void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, 
 template <class A>
 void multiply(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t pitch,
               int64_t inner, A* out) {
-  if (rows == kRows) return multiply<kRows>(left, left_pitch, right, pitch, inner, out);
-  for (int64_t r = 0; r < rows; ++r) {
-    multiply<1>(left + r * left_pitch, left_pitch, right, pitch, inner, out + r * pitch);
+  static_assert(kRows == 4);
+  switch (rows) {
+    case 1:
+      return multiply<1>(left, left_pitch, right, pitch, inner, out);
+    case 2:
+      return multiply<2>(left, left_pitch, right, pitch, inner, out);
+    case 3:
+      return multiply<3>(left, left_pitch, right, pitch, inner, out);
+    default:
+      return multiply<4>(left, left_pitch, right, pitch, inner, out);
   }
 }
 
@@ -98,6 +102,24 @@ int64_t visible_keys(const RaggedAttention& p, const Sequence& queries, const Se
   const int64_t last = i + keys.count - queries.count;
   return last < 0 ? 0 : last + 1;
 }
+
+/// Memory that one kernel call's items use one after another: taking it from the system for each
+/// would cost a short sequence more than its products. Starts as zeros, so padding is never junk.
+template <class A>
+class Arena {
+ public:
+  explicit Arena(int64_t count) : data_(count) { std::memset(data_, 0, size_t(count) * sizeof(A)); }
+  void reset() { used_ = 0; }
+  /// Room for n values, n a multiple of the lanes.
+  A* take(int64_t n) {
+    used_ += n;
+    return data_ + (used_ - n);
+  }
+
+ private:
+  Scratch<A> data_;
+  int64_t used_ = 0;
+};
 
 template <class E, class A>
 struct Attention {
@@ -134,24 +156,35 @@ struct Attention {
     exponential_row(scores, top, key_pitch);
     for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
     const A total = sum_row(scores, key_pitch);
-    *lse(i) = top + A(__builtin_log(total));
+    *lse(i) = top + natural_log(total);
     return total;
   }
 
-  void forward() const {
+  /// Arena values that forward() or backward() take, for sequences of up to `longest` keys.
+  static int64_t room(const RaggedAttention& p, int64_t longest, bool backward) {
+    const int64_t W = padded<A>(p.width), L = padded<A>(longest);
+    const int64_t rows = kRows * (2 * W + 2 * L) + 2 * W;
+    return backward ? 2 * W * L + 3 * L * W + rows + kRows * W : W * L + L * W + rows;
+  }
+
+  void forward(Arena<A>& arena) const {
     if (keys.count == 0) {
       for (int64_t i = 0; i < queries.count; ++i) write_empty(i);
       return;
     }
-    Scratch<A> key_columns(C * key_pitch), value_rows(keys.count * width_pitch);
-    Scratch<A> q(kRows * C), scores(kRows * key_pitch), out(kRows * width_pitch);
-    pack_columns<E>(p.key, keys, head, C, key_pitch, static_cast<A*>(key_columns));
-    pack_rows<E>(p.value, keys, head, C, width_pitch, static_cast<A*>(value_rows));
+    arena.reset();
+    A* key_columns = arena.take(width_pitch * key_pitch);
+    A* value_rows = arena.take(keys.count * width_pitch);
+    A* q = arena.take(kRows * width_pitch);
+    A* scores = arena.take(kRows * key_pitch);
+    A* out = arena.take(kRows * width_pitch);
+    pack_columns<E>(p.key, keys, head, C, key_pitch, key_columns);
+    pack_rows<E>(p.value, keys, head, C, width_pitch, value_rows);
     for (int64_t i = 0; i < queries.count; i += kRows) {
       const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
       for (int64_t r = 0; r < rows; ++r)
-        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * C, C);
-      multiply<A>(rows, q, C, key_columns, key_pitch, C, scores);
+        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * width_pitch, C);
+      multiply<A>(rows, q, width_pitch, key_columns, key_pitch, C, scores);
       A total[kRows];
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t visible = visible_keys(p, queries, keys, i + r);
@@ -189,19 +222,20 @@ struct Attention {
     }
   }
 
-  void backward(const RaggedAttentionBackward& g) const {
+  void backward(const RaggedAttentionBackward& g, Arena<A>& arena) const {
     const int64_t W = width_pitch;
-    Scratch<A> key_columns(C * key_pitch), value_columns(C * key_pitch), key_rows(keys.count * W);
-    Scratch<A> grad_key(keys.count * W), grad_value(keys.count * W);
-    Scratch<A> q(kRows * W), upstream(kRows * W), scores(kRows * key_pitch), dp(kRows * key_pitch);
-    Scratch<A> grad_query(kRows * W), o(C);
-    pack_columns<E>(p.key, keys, head, C, key_pitch, static_cast<A*>(key_columns));
-    pack_columns<E>(p.value, keys, head, C, key_pitch, static_cast<A*>(value_columns));
-    pack_rows<E>(p.key, keys, head, C, W, static_cast<A*>(key_rows));
+    arena.reset();
+    A *key_columns = arena.take(W * key_pitch), *value_columns = arena.take(W * key_pitch);
+    A* key_rows = arena.take(keys.count * W);
+    A *grad_key = arena.take(keys.count * W), *grad_value = arena.take(keys.count * W);
+    A *q = arena.take(kRows * W), *upstream = arena.take(kRows * W);
+    A *scores = arena.take(kRows * key_pitch), *dp = arena.take(kRows * key_pitch);
+    A *grad_query = arena.take(kRows * W), *o = arena.take(W);
+    pack_columns<E>(p.key, keys, head, C, key_pitch, key_columns);
+    pack_columns<E>(p.value, keys, head, C, key_pitch, value_columns);
+    pack_rows<E>(p.key, keys, head, C, W, key_rows);
     std::memset(grad_key, 0, size_t(keys.count * W) * sizeof(A));
     std::memset(grad_value, 0, size_t(keys.count * W) * sizeof(A));
-    std::memset(q, 0, size_t(kRows * W) * sizeof(A));
-    std::memset(upstream, 0, size_t(kRows * W) * sizeof(A));
     for (int64_t i = 0; i < queries.count; i += kRows) {
       const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
       for (int64_t r = 0; r < rows; ++r) {
@@ -211,8 +245,8 @@ struct Attention {
       multiply<A>(rows, q, W, key_columns, key_pitch, C, scores);
       multiply<A>(rows, upstream, W, value_columns, key_pitch, C, dp);
       for (int64_t r = 0; r < rows; ++r) {
-        widen_row(at<E>(p.out, queries.row(i + r), head), static_cast<A*>(o), C);
-        const A delta = dot<A>(upstream + r * W, static_cast<A*>(o), C);
+        widen_row(at<E>(p.out, queries.row(i + r), head), o, C);
+        const A delta = dot<A>(upstream + r * W, o, C);
         score_gradient(scores + r * key_pitch, dp + r * key_pitch, delta, i + r);
       }
       multiply<A>(rows, dp, key_pitch, key_rows, W, keys.count, grad_query);
@@ -229,20 +263,32 @@ struct Attention {
   }
 };
 
+/// The most keys that a sequence of the items [begin, end) has.
+int64_t longest_keys(const RaggedAttention& p, int64_t begin, int64_t end) {
+  int64_t longest = 0;
+  for (int64_t item = begin; item < end; item += p.heads - item % p.heads) {
+    const int64_t count = Sequence(p.keys, item / p.heads).count;
+    longest = count > longest ? count : longest;
+  }
+  return longest;
+}
+
 }  // namespace
 
 void ragged_attention(const RaggedAttention& p, int64_t begin, int64_t end) {
   with_type(p.dtype, [&](auto element) {
-    using E = decltype(element);
-    for (int64_t item = begin; item < end; ++item) Attention<E, Accumulator<E>>(p, item).forward();
+    using Item = Attention<decltype(element), Accumulator<decltype(element)>>;
+    Arena<Accumulator<decltype(element)>> arena(Item::room(p, longest_keys(p, begin, end), false));
+    for (int64_t item = begin; item < end; ++item) Item(p, item).forward(arena);
   });
 }
 
 void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t begin, int64_t end) {
-  with_type(p.forward.dtype, [&](auto element) {
-    using E = decltype(element);
-    for (int64_t item = begin; item < end; ++item)
-      Attention<E, Accumulator<E>>(p.forward, item).backward(p);
+  const RaggedAttention& f = p.forward;
+  with_type(f.dtype, [&](auto element) {
+    using Item = Attention<decltype(element), Accumulator<decltype(element)>>;
+    Arena<Accumulator<decltype(element)>> arena(Item::room(f, longest_keys(f, begin, end), true));
+    for (int64_t item = begin; item < end; ++item) Item(f, item).backward(p, arena);
   });
 }
 

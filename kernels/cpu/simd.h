@@ -170,6 +170,8 @@ inline void narrow_row(const A* x, E* y, int64_t n) {
 
 inline double exponential(double x) { return __builtin_exp(x); }
 inline float exponential(float x) { return __builtin_expf(x); }
+inline double natural_log(double x) { return __builtin_log(x); }
+inline float natural_log(float x) { return __builtin_logf(x); }
 
 /// 2^k e^r with |r| <= ln2/2 and the Taylor polynomial of degree 7: relative error below 2e-7.
 /// Arguments below -87 give 0, those above 88 give e^88; NaN stays NaN.
@@ -199,7 +201,8 @@ inline void exponential_row(double* x, double shift, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = exponential(x[i] - shift);
 }
 inline void exponential_row(float* x, float shift, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes<float>) store(x + i, exponential(load<float>(x + i) - shift));
+  for (int64_t i = 0; i < n; i += kLanes<float>)
+    store(x + i, exponential(load<float>(x + i) - shift));
 }
 
 /// Scratch memory for one kernel call, aligned for the widest vector. Throws std::bad_alloc.
