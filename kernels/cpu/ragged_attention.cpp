@@ -1,11 +1,9 @@
+#include "kernels/cpu/elementary.h"
 #include "kernels/cpu/functions.h"
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/product.h"
 
 namespace adatape::kernels::ADATAPE_ISA {
 namespace {
-
-constexpr int64_t kRows = 4;   // query rows that share one pass over keys or values
-constexpr int64_t kBlock = 8;  // products added up before they join a total: keeps rounding small
 
 struct Sequence {
   const RaggedRows& rows;
@@ -28,79 +26,32 @@ E* at(const PackedHeads& t, int64_t row, int64_t head) {
   return static_cast<E*>(t.data) + row * t.row_stride + head * t.head_stride;
 }
 
-/// Rows of one head, widened: [count, pitch]. Nothing reads what lies behind the width.
+/// Rows of one head, widened: [count, pitch]. What lies behind the width meets only columns that
+/// nothing reads.
 template <class E, class A>
-void pack_rows(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width, int64_t pitch,
-               A* out) {
-  for (int64_t i = 0; i < s.count; ++i) {
-    widen_row(at<E>(t, s.row(i), head), out + i * pitch, width);
-  }
+void pack_rows(const PackedHeads& t, const Sequence& s, int64_t first, int64_t count, int64_t head,
+               int64_t width, A* out, int64_t pitch) {
+  for (int64_t i = 0; i < count; ++i)
+    widen_row(at<E>(t, s.row(first + i), head), out + i * pitch, width);
 }
 
-/// Rows of one head, transposed: [width, pitch], pitch >= count. Products with what lies behind the
-/// count are thrown away.
+/// Rows first .. first + count of one head, widened, scaled and transposed: [width, pitch], zeros
+/// behind the count up to a whole vector.
 template <class E, class A>
-void pack_columns(const PackedHeads& t, const Sequence& s, int64_t head, int64_t width,
-                  int64_t pitch, A* out) {
-  for (int64_t j = 0; j < s.count; ++j) {
-    const E* row = at<E>(t, s.row(j), head);
-    for (int64_t c = 0; c < width; ++c) out[c * pitch + j] = widen(row[c]);
-  }
-}
-
-/// out[r, :] = sum_k left[r, k] * right[k, :] for R rows, vector by vector of the pitch: no sums
-/// across lanes. Serves scores (right = keys transposed), outputs (values), and their gradients.
-template <int64_t R, class A>
-void multiply(const A* left, int64_t left_pitch, const A* right, int64_t pitch, int64_t inner,
-              A* out) {
-  for (int64_t v = 0; v < pitch; v += kLanes<A>) {
-    Vector<A> total[R] = {};
-    for (int64_t first = 0; first < inner; first += kBlock) {
-      const int64_t last = inner - first < kBlock ? inner : first + kBlock;
-      Vector<A> part[R] = {};
-      for (int64_t k = first; k < last; ++k) {
-        const Vector<A> x = load<A>(right + k * pitch + v);
-        for (int64_t r = 0; r < R; ++r) part[r] += left[r * left_pitch + k] * x;
+void pack_columns(const PackedHeads& t, const Sequence& s, int64_t first, int64_t count,
+                  int64_t head, int64_t width, A scale, A* out, int64_t pitch) {
+  constexpr int64_t L = kLanes<A>;
+  for (int64_t j = 0; j < count; j += L) {
+    for (int64_t c = 0; c < width; c += L) {
+      Vector<A> square[L] = {};
+      for (int64_t i = 0; i < L && j + i < count; ++i) {
+        const E* row = at<E>(t, s.row(first + j + i), head) + c;
+        square[i] = scale * (c + L <= width ? load<A>(row) : load<A>(row, width - c));
       }
-      for (int64_t r = 0; r < R; ++r) total[r] += part[r];
-    }
-    for (int64_t r = 0; r < R; ++r) store(out + r * pitch + v, total[r]);
-  }
-}
-
-template <class A>
-void multiply(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t pitch,
-              int64_t inner, A* out) {
-  static_assert(kRows == 4);
-  switch (rows) {
-    case 1:
-      return multiply<1>(left, left_pitch, right, pitch, inner, out);
-    case 2:
-      return multiply<2>(left, left_pitch, right, pitch, inner, out);
-    case 3:
-      return multiply<3>(left, left_pitch, right, pitch, inner, out);
-    default:
-      return multiply<4>(left, left_pitch, right, pitch, inner, out);
-  }
-}
-
-/// total[j, :] += sum_r left[r, j] * right[r, :] for j < inner: outer products, rows r in order.
-template <class A>
-void add_outer(int64_t rows, const A* left, int64_t left_pitch, const A* right, int64_t right_pitch,
-               int64_t inner, int64_t pitch, A* total) {
-  for (int64_t j = 0; j < inner; ++j) {
-    for (int64_t r = 0; r < rows; ++r) {
-      add_scaled(left[r * left_pitch + j], right + r * right_pitch, total + j * pitch, pitch);
+      transpose<A>(square);
+      for (int64_t i = 0; i < L; ++i) store(out + (c + i) * pitch + j, square[i]);
     }
   }
-}
-
-/// Keys that query i may see.
-int64_t visible_keys(const RaggedAttention& p, const Sequence& queries, const Sequence& keys,
-                     int64_t i) {
-  if (!p.causal) return keys.count;
-  const int64_t last = i + keys.count - queries.count;
-  return last < 0 ? 0 : last + 1;
 }
 
 /// Memory that one kernel call's items use one after another: taking it from the system for each
@@ -121,12 +72,24 @@ class Arena {
   int64_t used_ = 0;
 };
 
+/// Queries that share a pass over the keys, at most kBlock, so that their scores stay in the second
+/// cache.
+constexpr int64_t kBlock = 64;
+constexpr int64_t kBlockKeys = 1024;
+inline int64_t block_for(int64_t keys) {
+  return keys <= kBlockKeys ? kBlock : keys <= 2 * kBlockKeys ? kBlock / 2 : kBlock / 4;
+}
+
+/// One sequence and head. Scores are kept transposed, [keys, queries of a block]: a vector holds as
+/// many queries, so that softmax and its gradient never cross lanes, keys and values are used row by
+/// row, and only queries need transposing.
 template <class E, class A>
 struct Attention {
+  static constexpr int64_t L = kLanes<A>;
   const RaggedAttention& p;
   const int64_t head;
   const Sequence queries, keys;
-  const int64_t C, width_pitch, key_pitch;
+  const int64_t C, W, block;
 
   Attention(const RaggedAttention& params, int64_t item)
       : p(params),
@@ -134,132 +97,173 @@ struct Attention {
         queries(params.queries, item / params.heads),
         keys(params.keys, item / params.heads),
         C(params.width),
-        width_pitch(padded<A>(params.width)),
-        key_pitch(padded<A>(keys.count)) {}
+        W(padded<A>(params.width)),
+        block(smaller(block_for(keys.count), padded<A>(queries.count))) {}
 
-  A* lse(int64_t i) const { return static_cast<A*>(p.lse) + head * p.query_rows + queries.row(i); }
-
-  void write_empty(int64_t i) const {
-    E* out = at<E>(p.out, queries.row(i), head);
-    for (int64_t c = 0; c < C; ++c) narrow(A(0), out + c);
-    *lse(i) = -A(__builtin_inf());
-  }
-
-  /// scores[j] <- exp(scale * scores[j] - max) for visible j, 0 behind; returns the sum, stores
-  /// lse.
-  A softmax(A* scores, int64_t visible, int64_t i) const {
-    A top = -A(__builtin_inf());
-    for (int64_t j = 0; j < visible; ++j) {
-      scores[j] *= A(p.scale);
-      if (!(scores[j] <= top)) top = scores[j];
-    }
-    exponential_row(scores, top, key_pitch);
-    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = 0;
-    const A total = sum_row(scores, key_pitch);
-    *lse(i) = top + natural_log(total);
-    return total;
-  }
+  static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
   /// Arena values that forward() or backward() take, for sequences of up to `longest` keys.
   static int64_t room(const RaggedAttention& p, int64_t longest, bool backward) {
-    const int64_t W = padded<A>(p.width), L = padded<A>(longest);
-    const int64_t rows = kRows * (2 * W + 2 * L) + 2 * W;
-    return backward ? 2 * W * L + 3 * L * W + rows + kRows * W : W * L + L * W + rows;
+    const int64_t W = padded<A>(p.width), few = smaller(longest, kBlockKeys) * kBlock;
+    const int64_t many = longest * kBlock / 4, scores = few > many ? few : many;
+    return backward ? 5 * longest * W + 6 * kBlock * W + 2 * scores + kBlock
+                    : 2 * longest * W + 2 * kBlock * W + scores + 2 * kBlock;
+  }
+
+  A* lse(int64_t i) const { return static_cast<A*>(p.lse) + head * p.query_rows + queries.row(i); }
+
+  /// Last key that query i sees; negative if none.
+  int64_t last_key(int64_t i) const {
+    return p.causal ? i + keys.count - queries.count : keys.count - 1;
+  }
+
+  /// Lanes whose query sees key j, for the vector of queries from i on.
+  Integers<A> sees(int64_t i, int64_t j) const {
+    return lane_numbers<A>() >= int(p.causal ? j - last_key(i) : 0);
+  }
+
+  /// Keys that any of the rows first .. first + rows sees.
+  int64_t keys_seen(int64_t first, int64_t rows) const {
+    const int64_t last = last_key(first + rows - 1);
+    return last < 0 ? 0 : last + 1;
+  }
+
+  /// scores <- exp(scores - top), 0 for keys unseen, for one vector of queries, the first of which is
+  /// query i; top and total get the largest score and the sum.
+  void softmax(A* scores, int64_t seen, int64_t i, A* top_out, A* total_out) const {
+    const int64_t by_all = last_key(i) + 1;  // keys from here on are hidden from some lanes
+    const Vector<A> none = Vector<A>{} - A(__builtin_inf());
+    Vector<A> top = none, total{};
+    for (int64_t j = 0; j < seen; ++j) {
+      const Vector<A> s = load<A>(scores + j * block);
+      top = larger<A>(j < by_all ? s : (sees(i, j) ? s : none), top);
+    }
+    for (int64_t begin = 0; begin < seen; begin += kInner) {
+      Vector<A> part{};
+      for (int64_t j = begin; j < smaller(begin + kInner, seen); ++j) {
+        Vector<A> e = exponential(load<A>(scores + j * block) - top);
+        if (j >= by_all) e = sees(i, j) ? e : Vector<A>{};
+        store(scores + j * block, e);
+        part += e;
+      }
+      total += part;
+    }
+    store(top_out, top);
+    store(total_out, total);
+  }
+
+  /// lse, and the rows' outputs, out [rows, W] / total; -inf and 0 for a row that sees no key.
+  void write_rows(int64_t first, int64_t rows, A* out, const A* top, A* total) const {
+    for (int64_t r = 0; r < rows; ++r) {
+      const bool empty = last_key(first + r) < 0;
+      const A factor = empty ? A(0) : 1 / total[r];
+      A* row = out + r * W;
+      for (int64_t c = 0; c < W; c += L)
+        store(row + c, empty ? Vector<A>{} : factor * load<A>(row + c));
+      narrow_row(row, at<E>(p.out, queries.row(first + r), head), C);
+    }
+    for (int64_t r = 0; r < rows; r += L)
+      store(total + r, load<A>(top + r) + natural_log(load<A>(total + r)));
+    for (int64_t r = 0; r < rows; ++r)
+      *lse(first + r) = last_key(first + r) < 0 ? -A(__builtin_inf()) : total[r];
   }
 
   void forward(Arena<A>& arena) const {
-    if (keys.count == 0) {
-      for (int64_t i = 0; i < queries.count; ++i) write_empty(i);
-      return;
-    }
     arena.reset();
-    A* key_columns = arena.take(width_pitch * key_pitch);
-    A* value_rows = arena.take(keys.count * width_pitch);
-    A* q = arena.take(kRows * width_pitch);
-    A* scores = arena.take(kRows * key_pitch);
-    A* out = arena.take(kRows * width_pitch);
-    pack_columns<E>(p.key, keys, head, C, key_pitch, key_columns);
-    pack_rows<E>(p.value, keys, head, C, width_pitch, value_rows);
-    for (int64_t i = 0; i < queries.count; i += kRows) {
-      const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
-      for (int64_t r = 0; r < rows; ++r)
-        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * width_pitch, C);
-      multiply<A>(rows, q, width_pitch, key_columns, key_pitch, C, scores);
-      A total[kRows];
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t visible = visible_keys(p, queries, keys, i + r);
-        total[r] = visible ? softmax(scores + r * key_pitch, visible, i + r) : A(0);
-        if (!visible) std::memset(scores + r * key_pitch, 0, size_t(key_pitch) * sizeof(A));
-      }
-      multiply<A>(rows, scores, key_pitch, value_rows, width_pitch, keys.count, out);
-      for (int64_t r = 0; r < rows; ++r) {
-        if (visible_keys(p, queries, keys, i + r) == 0) {
-          write_empty(i + r);
-          continue;
-        }
-        A* row = out + r * width_pitch;
-        for (int64_t c = 0; c < C; ++c) row[c] /= total[r];
-        narrow_row(row, at<E>(p.out, queries.row(i + r), head), C);
-      }
+    A *key_rows = arena.take(keys.count * W), *value_rows = arena.take(keys.count * W);
+    A *q_columns = arena.take(W * block), *out = arena.take(block * W);
+    A* scores = arena.take(keys.count * block);
+    A *top = arena.take(block), *total = arena.take(block);
+    pack_rows<E>(p.key, keys, 0, keys.count, head, C, key_rows, W);
+    pack_rows<E>(p.value, keys, 0, keys.count, head, C, value_rows, W);
+    for (int64_t first = 0; first < queries.count; first += block) {
+      const int64_t rows = smaller(block, queries.count - first), seen = keys_seen(first, rows);
+      pack_columns<E>(p.query, queries, first, rows, head, C, A(p.scale), q_columns, block);
+      product<A>(seen, padded<A>(rows), C, {key_rows, W, 1}, q_columns, block, false, scores,
+                 block);
+      for (int64_t c = 0; c < rows; c += L)
+        softmax(scores + c, seen, first + c, top + c, total + c);
+      product<A>(rows, W, seen, {scores, 1, block}, value_rows, W, false, out, W);
+      write_rows(first, rows, out, top, total);
     }
   }
 
-  /// ds <- p * (dp - delta) * scale, and scores <- p, for query i (docs/ops.md,
-  /// "ragged_attention").
-  void score_gradient(A* scores, A* dp, A delta, int64_t i) const {
-    const int64_t visible = visible_keys(p, queries, keys, i);
-    if (visible) {
-      for (int64_t j = 0; j < visible; ++j) scores[j] *= A(p.scale);
-      exponential_row(scores, *lse(i), key_pitch);
+  /// scores <- p and dp <- p * (dp - delta), 0 for keys unseen, for one vector of queries, the first
+  /// of which is query i (docs/ops.md, "ragged_attention").
+  void score_gradient(A* scores, A* dp, Vector<A> shift, Vector<A> delta, int64_t seen,
+                      int64_t i) const {
+    const int64_t by_all = last_key(i) + 1;
+    Vector<A> total{};
+    for (int64_t j = 0; j < seen; ++j) {
+      Vector<A> e = exponential(load<A>(scores + j * block) - shift);
+      if (j >= by_all) e = sees(i, j) ? e : Vector<A>{};
+      store(scores + j * block, e);
+      total += e;
     }
-    for (int64_t j = visible; j < key_pitch; ++j) scores[j] = dp[j] = 0;
     // lse is rounded, a large one coarsely; dividing by the sum takes that out of the
     // probabilities.
-    const A norm = visible ? 1 / sum_row(scores, key_pitch) : A(0);
-    for (int64_t j = 0; j < visible; ++j) {
-      scores[j] *= norm;
-      dp[j] = scores[j] * (dp[j] - delta) * A(p.scale);
+    const Vector<A> norm = sees(i, 0) ? 1 / total : Vector<A>{};
+    for (int64_t j = 0; j < seen; ++j) {
+      const Vector<A> probability = norm * load<A>(scores + j * block);
+      store(scores + j * block, probability);
+      store(dp + j * block, probability * (load<A>(dp + j * block) - delta));
+    }
+  }
+
+  /// delta[r] = sum_c grad_out[r, c] out[r, c], for a vector of queries, from their columns.
+  static Vector<A> delta_of(const A* upstream, const A* out, int64_t width, int64_t pitch) {
+    Vector<A> delta{};
+    for (int64_t c = 0; c < width; ++c)
+      delta += load<A>(upstream + c * pitch) * load<A>(out + c * pitch);
+    return delta;
+  }
+
+  /// Writes factor * rows [count, W] as rows first .. first + count of the gradient.
+  static void write_gradient(const PackedHeads& t, const Sequence& s, int64_t first, int64_t count,
+                             int64_t head, int64_t width, A factor, A* rows, int64_t pitch) {
+    for (int64_t r = 0; r < count; ++r) {
+      A* row = rows + r * pitch;
+      for (int64_t c = 0; c < pitch; c += L) store(row + c, factor * load<A>(row + c));
+      narrow_row(row, at<E>(t, s.row(first + r), head), width);
     }
   }
 
   void backward(const RaggedAttentionBackward& g, Arena<A>& arena) const {
-    const int64_t W = width_pitch;
     arena.reset();
-    A *key_columns = arena.take(W * key_pitch), *value_columns = arena.take(W * key_pitch);
-    A* key_rows = arena.take(keys.count * W);
+    A *key_rows = arena.take(keys.count * W), *value_rows = arena.take(keys.count * W);
     A *grad_key = arena.take(keys.count * W), *grad_value = arena.take(keys.count * W);
-    A *q = arena.take(kRows * W), *upstream = arena.take(kRows * W);
-    A *scores = arena.take(kRows * key_pitch), *dp = arena.take(kRows * key_pitch);
-    A *grad_query = arena.take(kRows * W), *o = arena.take(W);
-    pack_columns<E>(p.key, keys, head, C, key_pitch, key_columns);
-    pack_columns<E>(p.value, keys, head, C, key_pitch, value_columns);
-    pack_rows<E>(p.key, keys, head, C, W, key_rows);
-    std::memset(grad_key, 0, size_t(keys.count * W) * sizeof(A));
-    std::memset(grad_value, 0, size_t(keys.count * W) * sizeof(A));
-    for (int64_t i = 0; i < queries.count; i += kRows) {
-      const int64_t rows = queries.count - i < kRows ? queries.count - i : kRows;
-      for (int64_t r = 0; r < rows; ++r) {
-        widen_row(at<E>(p.query, queries.row(i + r), head), q + r * W, C);
-        widen_row(at<E>(g.grad_out, queries.row(i + r), head), upstream + r * W, C);
+    A *q_rows = arena.take(block * W), *upstream_rows = arena.take(block * W);
+    A *q_columns = arena.take(W * block), *upstream = arena.take(W * block);
+    A *out = arena.take(W * block), *grad_query = arena.take(block * W);
+    A *scores = arena.take(keys.count * block), *dp = arena.take(keys.count * block);
+    A* shift = arena.take(block);
+    pack_rows<E>(p.key, keys, 0, keys.count, head, C, key_rows, W);
+    pack_rows<E>(p.value, keys, 0, keys.count, head, C, value_rows, W);
+    if (p.causal || queries.count == 0)
+      std::memset(grad_key, 0, size_t(2 * keys.count * W) * sizeof(A));
+    for (int64_t first = 0; first < queries.count; first += block) {
+      const int64_t rows = smaller(block, queries.count - first), seen = keys_seen(first, rows);
+      const int64_t columns = padded<A>(rows);
+      const bool add = first > 0 || p.causal;
+      pack_rows<E>(p.query, queries, first, rows, head, C, q_rows, W);
+      pack_rows<E>(g.grad_out, queries, first, rows, head, C, upstream_rows, W);
+      pack_columns<E>(p.query, queries, first, rows, head, C, A(p.scale), q_columns, block);
+      pack_columns<E>(g.grad_out, queries, first, rows, head, C, A(1), upstream, block);
+      pack_columns<E>(p.out, queries, first, rows, head, C, A(1), out, block);
+      product<A>(seen, columns, C, {key_rows, W, 1}, q_columns, block, false, scores, block);
+      product<A>(seen, columns, C, {value_rows, W, 1}, upstream, block, false, dp, block);
+      for (int64_t r = 0; r < rows; ++r) shift[r] = *lse(first + r);
+      for (int64_t c = 0; c < rows; c += L) {
+        score_gradient(scores + c, dp + c, load<A>(shift + c),
+                       delta_of(upstream + c, out + c, C, block), seen, first + c);
       }
-      multiply<A>(rows, q, W, key_columns, key_pitch, C, scores);
-      multiply<A>(rows, upstream, W, value_columns, key_pitch, C, dp);
-      for (int64_t r = 0; r < rows; ++r) {
-        widen_row(at<E>(p.out, queries.row(i + r), head), o, C);
-        const A delta = dot<A>(upstream + r * W, o, C);
-        score_gradient(scores + r * key_pitch, dp + r * key_pitch, delta, i + r);
-      }
-      multiply<A>(rows, dp, key_pitch, key_rows, W, keys.count, grad_query);
-      for (int64_t r = 0; r < rows; ++r) {
-        narrow_row(grad_query + r * W, at<E>(g.grad_query, queries.row(i + r), head), C);
-      }
-      add_outer<A>(rows, dp, key_pitch, q, W, keys.count, W, grad_key);
-      add_outer<A>(rows, scores, key_pitch, upstream, W, keys.count, W, grad_value);
+      product<A>(rows, W, seen, {dp, 1, block}, key_rows, W, false, grad_query, W);
+      write_gradient(g.grad_query, queries, first, rows, head, C, A(p.scale), grad_query, W);
+      product<A>(seen, W, rows, {dp, block, 1}, q_rows, W, add, grad_key, W);
+      product<A>(seen, W, rows, {scores, block, 1}, upstream_rows, W, add, grad_value, W);
     }
-    for (int64_t j = 0; j < keys.count; ++j) {
-      narrow_row(grad_key + j * W, at<E>(g.grad_key, keys.row(j), head), C);
-      narrow_row(grad_value + j * W, at<E>(g.grad_value, keys.row(j), head), C);
-    }
+    write_gradient(g.grad_key, keys, 0, keys.count, head, C, A(p.scale), grad_key, W);
+    write_gradient(g.grad_value, keys, 0, keys.count, head, C, A(1), grad_value, W);
   }
 };
 
