@@ -121,6 +121,7 @@ Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& ban
   auto p =
       pack<kernels::TapeSelect>(kOp, query, keys, max_tokens, merge, penalty, average_query, scale);
   p.threshold = threshold;
+  p.shared = keys.dim() == 2;
   Tensor length_rows, blocked_rows;
   if (bank_length) {
     length_rows = bank_length->contiguous();

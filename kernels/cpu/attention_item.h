@@ -84,17 +84,6 @@ inline int64_t longest_keys(const RaggedAttention& p, int64_t begin, int64_t end
   return longest;
 }
 
-/// Room for n objects of T, made one by one, that need no destructor.
-template <class T, int64_t n>
-class Slots {
- public:
-  T& operator[](int64_t i) { return reinterpret_cast<T*>(bytes_)[i]; }
-  void* at(int64_t i) { return bytes_ + i * int64_t(sizeof(T)); }
-
- private:
-  alignas(T) char bytes_[n * sizeof(T)];
-};
-
 /// Takes the items [begin, end) of all sequences and heads, heads fastest, through Item's phases,
 /// and within a phase one head after another. Which heads are taken together changes no result.
 /// Item(p, sequence, head, arena) takes up to Item::room(W, keys, block) from the arena.

@@ -58,28 +58,12 @@ Rows<A> rows_of(const PackedHeads& t, const Sequence& s, int64_t head, int64_t w
   return {room, pitch};
 }
 
-/// Rows first .. first + count of one head, widened, scaled and transposed: [width, pitch], copies
-/// of a row behind the count up to a whole vector.
+/// Rows first .. first + count of one head, widened, scaled and transposed: [width, pitch].
 template <class E, class A>
 void pack_columns(const PackedHeads& t, const Sequence& s, int64_t first, int64_t count,
                   int64_t head, int64_t width, A scale, A* out, int64_t pitch) {
-  constexpr int64_t L = kLanes<A>;
-  for (int64_t j = 0; j < count; j += L) {
-    for (int64_t c = 0; c < width; c += L) {
-      Vector<A> square[L], row;
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < L; ++i) {
-        if (j + i < count) {
-          const E* from = at<E>(t, s.row(first + j + i), head) + c;
-          row = scale * (c + L <= width ? load<A>(from) : load<A>(from, width - c));
-        }
-        square[i] = row;
-      }
-      transpose<A>(square);
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < L; ++i) store(out + (c + i) * pitch + j, square[i]);
-    }
-  }
+  pack_transposed<A>(
+      count, width, scale, [&](int64_t i) { return at<E>(t, s.row(first + i), head); }, out, pitch);
 }
 
 /// Memory that one kernel call's items use one after another: taking it from the system for each

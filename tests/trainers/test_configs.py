@@ -1,4 +1,5 @@
 """Every configuration that ships is valid, the reference is current, and broken ones fail as they should."""
+import json
 import re
 import subprocess
 
@@ -24,11 +25,19 @@ def test_reference_is_current(program):
         "run: adatape config reference > configs/REFERENCE.md")
 
 
+SIGNATURES = ROOT / "tests/golden/signatures.json"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/smoke").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_smoke_config_trains(path, program):
+def test_every_smoke_config_trains_to_its_signature(path, program, tmp_path):
+    """Its training record at step 20; a change that moves one says why, and writes the new one."""
     result = program("train", path, "run.name=smoke")
     assert result.returncode == 0, result.stderr
     assert "accuracy" in result.stdout
+    records = map(json.loads, (tmp_path / "runs/smoke/metrics.jsonl").read_text().splitlines())
+    record = next(r for r in records if r["step"] == 20 and r["split"] == "train")
+    expected = json.loads(SIGNATURES.read_text())[path.stem]
+    assert {key: record[key] for key in expected} == pytest.approx(expected, rel=1e-4)
 
 
 # name: (bytes of c.yaml or None, extra files, overrides, expected line or None, expected phrase)
