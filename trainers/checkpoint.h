@@ -47,6 +47,10 @@ std::vector<StoredCheckpoint> stored_checkpoints(const std::string& folder);
 /// none at all; RunError(kCheckpoint) if all are damaged.
 std::optional<StoredCheckpoint> newest_intact(const std::string& folder);
 
+/// Renames the checkpoints after `step`, which are damaged, to step-N.damaged: a run that goes on
+/// from `step` writes those steps anew. Throws formats::IoError.
+void set_newer_aside(const std::string& folder, int64_t step);
+
 /// Removes all but the `keep` newest and the one of step `best`.
 void prune_checkpoints(const std::string& folder, int64_t keep, int64_t best);
 

@@ -76,6 +76,7 @@ int64_t Run::restore() {
   const auto found = newest_intact(folder_.checkpoints());
   if (found) {
     progress_ = trainer_.restore(found->folder);
+    set_newer_aside(folder_.checkpoints(), found->step);
     log::info("going on from " + found->folder);
   }
   return trainer_.position();
