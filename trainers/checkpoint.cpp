@@ -178,10 +178,25 @@ void set_newer_aside(const std::string& folder, int64_t step) {
   }
 }
 
-void prune_checkpoints(const std::string& folder, int64_t keep, int64_t best) {
+std::optional<StoredCheckpoint> best_checkpoint(const std::string& folder,
+                                                const std::map<int64_t, double>& accuracy_of_step) {
+  std::optional<StoredCheckpoint> best;
+  double highest = 0;
+  for (const StoredCheckpoint& checkpoint : stored_checkpoints(folder)) {
+    const auto accuracy = accuracy_of_step.find(checkpoint.step);
+    if (accuracy == accuracy_of_step.end() || (best && accuracy->second < highest)) continue;
+    best = checkpoint;
+    highest = accuracy->second;
+  }
+  return best;
+}
+
+void prune_checkpoints(const std::string& folder, int64_t keep,
+                       const std::map<int64_t, double>& accuracy_of_step) {
   const auto stored = stored_checkpoints(folder);
+  const auto best = best_checkpoint(folder, accuracy_of_step);
   for (size_t i = size_t(keep); i < stored.size(); ++i) {
-    if (stored[i].step == best) continue;
+    if (best && stored[i].step == best->step) continue;
     // Renamed first: a crash half-way leaves a temporary folder, never half a checkpoint.
     const std::string doomed = formats::temporary_name(stored[i].folder);
     std::error_code ignored;

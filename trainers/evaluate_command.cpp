@@ -73,8 +73,8 @@ void run(const EvaluateArguments& arguments) {
 
   std::string ledger = arguments.ledger;
   if (ledger.empty() && checkpoint != arguments.path) ledger = arguments.path + "/ledger.jsonl";
-  const Evaluation result = evaluate(*model, Task(config.task),
-                                     Loader(*dataset, Split::kEvaluation, config.loader), ledger);
+  const Evaluation result = *evaluate(*model, Task(config.task),
+                                      Loader(*dataset, Split::kEvaluation, config.loader), ledger);
   if (!ledger.empty()) log::info("wrote " + ledger);
   nlohmann::json record = result.record();
   record["checkpoint"] = checkpoint;

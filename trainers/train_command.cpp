@@ -5,6 +5,7 @@
 
 #include "csrc/config/load.h"
 #include "trainers/commands.h"
+#include "trainers/summary.h"
 #include "trainers/train.h"
 
 namespace adatape {

@@ -202,9 +202,14 @@ TEST_F(Checkpoint, NewestIntactFallsBackAndPruningKeepsTheBest) {
   EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20, 5, 1}));
   write(at(100) + "/state.json", "{}");
   EXPECT_EQ(newest_intact(parent_.path())->step, 20);
-  prune_checkpoints(parent_.path(), 2, 1);
+  // The best evaluation of all was at a step whose checkpoint could not be written.
+  const std::map<int64_t, double> accuracy = {{1, 0.7}, {3, 0.9}, {5, 0.7}, {20, 0.6}};
+  EXPECT_EQ(best_checkpoint(parent_.path(), accuracy)->step, 1);
+  prune_checkpoints(parent_.path(), 2, accuracy);
   EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20, 1}));
-  for (int64_t step : {20, 1}) write(at(step) + "/manifest.json", "");
+  prune_checkpoints(parent_.path(), 2, {});
+  EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20}));
+  write(at(20) + "/manifest.json", "");
   EXPECT_THROW(newest_intact(parent_.path()), RunError);
   EXPECT_FALSE(newest_intact(parent_.path() + "/none").has_value());
 }

@@ -33,7 +33,8 @@ def test_every_smoke_config_trains_to_its_signature(path, program, tmp_path):
     """Its training record at step 20; a change that moves one says why, and writes the new one."""
     result = program("train", path, "run.name=smoke")
     assert result.returncode == 0, result.stderr
-    assert "accuracy" in result.stdout
+    assert "accuracy" in result.stdout and "steps/s on 1 thread\n" in result.stdout
+    assert re.search(r"step 20/60  loss \d\.\d{4}  accuracy \d+\.\d%  ", result.stderr)
     records = map(json.loads, (tmp_path / "runs/smoke/metrics.jsonl").read_text().splitlines())
     record = next(r for r in records if r["step"] == 20 and r["split"] == "train")
     expected = json.loads(SIGNATURES.read_text())[path.stem]
