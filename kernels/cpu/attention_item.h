@@ -90,10 +90,12 @@ inline int64_t longest_keys(const RaggedAttention& p, int64_t begin, int64_t end
 template <class Item, class A, class Params>
 void for_items(const RaggedAttention& attention, const Params& p, int64_t begin, int64_t end) {
   const int64_t W = padded<A>(attention.width), longest = longest_keys(attention, begin, end);
-  const int64_t room =
-      larger_of(kGroup * Item::room(W, smaller(longest, kShort), kShort),
-                larger_of(Item::room(W, smaller(longest, kBlockKeys), kBlock),
-                          Item::room(W, longest, longest > kBlockKeys ? kBlock / 4 : 0)));
+  int64_t room = kGroup * Item::room(W, smaller(longest, kShort), kShort);
+  for (int64_t part = 1; part <= 4;
+       part *= 2) {  // the most keys of each block that block_for gives
+    const int64_t keys = part < 4 ? smaller(longest, part * kBlockKeys) : longest;
+    room = larger_of(room, Item::room(W, keys, kBlock / part));
+  }
   Arena<A> arena(room);
   Slots<Item, kGroup> items;
   for (int64_t item = begin, count; item < end; item += count) {
