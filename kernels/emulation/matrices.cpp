@@ -6,12 +6,22 @@
 namespace adatape::kernels::emulation {
 namespace {
 
+/// These instructions are for whole warps only.
+void need_whole_warp(Block& block, const Warp& warp, uint32_t present) {
+  if (present == 0xffffffffu) return;
+  const Thread& t = *warp.lanes[std::countr_zero(present)];
+  block.diverge(std::string(t.collective.operation) + " of thread " + std::to_string(t.number) +
+                    " in a warp of which some lanes are missing",
+                t);
+}
+
 struct MatrixRow {
   const unsigned char* address;
   bool transposed;
 };
 
-void complete_load(Block& block, Warp& warp, uint32_t) {
+void complete_load(Block& block, Warp& warp, uint32_t present) {
+  need_whole_warp(block, warp, present);
   uint16_t matrix[4][8][8];
   for (int lane = 0; lane < 32; ++lane) {
     Thread& t = *warp.lanes[lane];
@@ -40,7 +50,8 @@ struct Fragments {
   float (*widen)(uint16_t);
 };
 
-void complete_multiply(Block&, Warp& warp, uint32_t) {
+void complete_multiply(Block& block, Warp& warp, uint32_t present) {
+  need_whole_warp(block, warp, present);
   float a[16][16], b[16][8], d[16][8];
   for (int lane = 0; lane < 32; ++lane) {
     Fragments f;
@@ -70,20 +81,6 @@ void complete_multiply(Block&, Warp& warp, uint32_t) {
   }
 }
 
-/// These instructions are for whole warps only.
-void join_whole_warp(Block& block, const char* operation, const Site& site, const void* code,
-                     Complete complete) {
-  Thread& t = block.current();
-  for (const Thread* lane : t.warp->lanes) {
-    if (!lane || lane->state == Thread::State::kDone) {
-      block.diverge(std::string(operation) + " of thread " + std::to_string(t.number) +
-                        " in a warp that is not whole",
-                    t);
-    }
-  }
-  block.join(0xffffffffu, operation, site, code, complete);
-}
-
 }  // namespace
 
 void load_matrices(uint32_t (&r)[4], const void* row, bool transposed, const Site& site) {
@@ -97,7 +94,7 @@ void load_matrices(uint32_t (&r)[4], const void* row, bool transposed, const Sit
   }
   const MatrixRow in{static_cast<const unsigned char*>(row), transposed};
   std::memcpy(t.collective.in, &in, sizeof in);
-  join_whole_warp(block, "ldmatrix", site, __builtin_return_address(0), complete_load);
+  block.join(0xffffffffu, "ldmatrix", site, __builtin_return_address(0), complete_load);
   std::memcpy(r, t.collective.out, sizeof r);
 }
 
@@ -113,7 +110,7 @@ void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
   std::memcpy(in.b, b, sizeof b);
   in.widen = widen;
   std::memcpy(t.collective.in, &in, sizeof in);
-  join_whole_warp(block, "mma", site, __builtin_return_address(0), complete_multiply);
+  block.join(0xffffffffu, "mma", site, __builtin_return_address(0), complete_multiply);
   std::memcpy(d, t.collective.out, sizeof d);
 }
 

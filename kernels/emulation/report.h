@@ -32,10 +32,10 @@ struct Report {
   std::string range{};  // "shared memory", or the name that the test gave
   int64_t offset = 0;   // of the access, in bytes from the range's start
   Access access{}, other_access{};
-  ThreadName thread, other;    // who was caught; the other side of a race
-  const void* site = nullptr;  // code addresses of the two accesses
+  ThreadName thread{}, other{};  // who was caught; the other side of a race
+  const void* site = nullptr;    // code addresses of the two accesses
   const void* other_site = nullptr;
-  std::string detail;  // kDivergence: one sentence
+  std::string detail{};  // kDivergence: one sentence
   int64_t count = 1;
 
   /// One line: kind, range, threads, source lines (through addr2line, when the program has them).
