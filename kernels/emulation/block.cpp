@@ -34,6 +34,7 @@ Block::Block(const Launch& launch, const Settings& settings, Shadow& shadow)
     Thread& t = threads_.emplace_back();
     t.number = i;
     t.index = dim3(i % size.x, i / size.x % size.y, i / size.x / size.y);
+    t.fiber = &fiber_of_thread(i);
     t.lane = int(i % 32);
     t.warp = &warps_[i / 32];
     t.warp->lanes[t.lane] = &t;
@@ -80,7 +81,7 @@ bool Block::run(dim3 index, int64_t number) {
   running_block = nullptr;
   current_ = nullptr;
   if (abandoned_) {
-    for (Thread& t : threads_) t.fiber.abandon();
+    for (Thread& t : threads_) t.fiber->abandon();
   }
   return !abandoned_;
 }
@@ -95,7 +96,7 @@ bool Block::step() {
     moved = true;
     current_ = &t;
     in_kernel = true;
-    t.fiber.resume(&Block::body, this);
+    t.fiber->resume(&Block::body, this);
     in_kernel = false;
     if (abandoned_) break;
   }
@@ -126,7 +127,7 @@ void Block::barrier(const Site& site) {
   Thread& t = current();
   t.site = site;
   t.state = Thread::State::kAtBarrier;
-  if (++at_barrier_ < threads_.size()) return t.fiber.yield();
+  if (++at_barrier_ < threads_.size()) return t.fiber->yield();
   for (const Thread& other : threads_) {
     if (!same_place(other.site, site)) {
       diverge("thread " + std::to_string(t.number) + " waits in " + where(t) + " but thread " +
@@ -180,7 +181,7 @@ void Block::join(uint32_t mask, const char* operation, const Site& site, const v
     diverge("thread " + std::to_string(t.number) + " is not in the mask of its own " + where(t), t);
   }
   try_complete(*t.warp, mask, complete);
-  if (t.state != Thread::State::kReady) t.fiber.yield();
+  if (t.state != Thread::State::kReady) t.fiber->yield();
 }
 
 std::string Block::where(const Thread& t) const {
@@ -220,7 +221,7 @@ void Block::explain_standstill() {
 
 void Block::abandon() {
   abandoned_ = true;
-  current().fiber.yield();
+  current().fiber->yield();
   __builtin_unreachable();
 }
 

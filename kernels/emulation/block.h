@@ -55,7 +55,7 @@ struct Thread {
   uint32_t seen[32];  // serial of the last __syncwarp through which it knows of a lane's doings
   std::deque<Copy> copies;
   uint64_t groups = 0;
-  Fiber fiber;
+  Fiber* fiber = nullptr;
 };
 
 class Block {
