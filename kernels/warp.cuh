@@ -1,4 +1,4 @@
-// What the kernels share: sums over a warp, the piece of a row that a lane owns, a search in
+// What the kernels share: sums over a warp, the columns of a row that a lane owns, a search in
 // offsets.
 #pragma once
 
@@ -21,28 +21,43 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
-/// How a warp walks over the columns of a row of E: a lane holds kCount neighbours, 16 bytes if the
-/// rows allow that (kWide), else one.
-template <class E, bool kWide>
-struct Piece {
-  static constexpr int kCount = kWide ? kPer16Bytes<E> : 1;
-  static constexpr int kWarpColumns = kWarp * kCount;
+/// kCount neighbours of a row of E as float: in pieces of 16 bytes, or a single one.
+template <class E, int kCount>
+__device__ __forceinline__ void load_columns(const E* row, float (&value)[kCount]) {
+  if constexpr (kCount == 1) {
+    value[0] = widen(*row);
+  } else {
+    constexpr int kPiece = kPer16Bytes<E>;
+#pragma unroll
+    for (int i = 0; i < kCount; i += kPiece) {
+      float piece[kPiece];
+      unpack<E>(load_128(row + i), piece);
+      for (int j = 0; j < kPiece; ++j) value[i + j] = piece[j];
+    }
+  }
+}
 
-  static __device__ __forceinline__ void load(const E* row, float (&value)[kCount]) {
-    if constexpr (kWide) {
-      unpack<E>(load_128(row), value);
-    } else {
-      value[0] = widen(*row);
+/// The inverse of load_columns.
+template <class E, int kCount>
+__device__ __forceinline__ void store_columns(E* row, const float (&value)[kCount]) {
+  if constexpr (kCount == 1) {
+    *row = narrow<E>(value[0]);
+  } else {
+    constexpr int kPiece = kPer16Bytes<E>;
+#pragma unroll
+    for (int i = 0; i < kCount; i += kPiece) {
+      float piece[kPiece];
+      for (int j = 0; j < kPiece; ++j) piece[j] = value[i + j];
+      store_128(row + i, pack<E>(piece));
     }
   }
-  static __device__ __forceinline__ void store(E* row, const float (&value)[kCount]) {
-    if constexpr (kWide) {
-      store_128(row, pack<E>(value));
-    } else {
-      *row = narrow<E>(value[0]);
-    }
-  }
-};
+}
+
+/// Columns that a lane owns where rows of `Row` (and of `Other`) are walked by a warp: as many as
+/// fill 16 bytes of the smaller type, or one where rows are not aligned.
+template <bool kWide, class Row, class Other = Row>
+constexpr int kLaneColumns =
+    !kWide ? 1 : (sizeof(Row) < sizeof(Other) ? kPer16Bytes<Row> : kPer16Bytes<Other>);
 
 /// The example b with offsets[b] <= row < offsets[b + 1], for row < offsets[batch]; the whole warp
 /// searches, 32 offsets at a time.

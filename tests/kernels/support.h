@@ -76,4 +76,61 @@ inline std::vector<std::vector<int>> batches_of_lengths() {
           {15, 16, 17}, {31, 32, 33}, {63, 64, 65}, {257, 1, 2, 0, 1}};
 }
 
+/// The largest |x - reference|; NaN and infinities must be the same in both.
+inline double worst_error(const std::vector<double>& x, const std::vector<double>& reference) {
+  EXPECT_EQ(x.size(), reference.size());
+  double worst = 0;
+  for (size_t i = 0; i < std::min(x.size(), reference.size()); ++i) {
+    if (x[i] == reference[i] || (std::isnan(x[i]) && std::isnan(reference[i]))) continue;
+    const double error = std::abs(x[i] - reference[i]);
+    if (!(error <= worst)) worst = error;
+    if (std::isnan(worst)) break;
+  }
+  return worst;
+}
+
+/// Sums of products as they should be, as a plain loop in float has them, and of absolute values.
+struct Sums {
+  std::vector<double> exact, naive, magnitude;
+
+  explicit Sums(size_t count) : exact(count), naive(count), magnitude(count) {}
+  void add(size_t i, float a, float b) {
+    exact[i] += double(a) * b;
+    naive[i] = float(naive[i]) + a * b;
+    magnitude[i] += std::abs(double(a) * b);
+  }
+  /// The loop's results, rounded to E when it stores them.
+  template <class E>
+  Sums& stored_as() {
+    for (double& x : naive) x = widen(narrow<E>(float(x)));
+    return *this;
+  }
+};
+
+/// x is at most twice as far from float64 as the plain loop is, or as one rounding at the size of
+/// the terms would put it.
+inline void expect_close(const std::vector<double>& x, const Sums& sums, double epsilon,
+                         const std::string& what) {
+  double largest = 0;
+  for (double m : sums.magnitude) {
+    if (std::isfinite(m)) largest = std::max(largest, m);
+  }
+  const double unit = std::max(worst_error(sums.naive, sums.exact), epsilon * largest);
+  EXPECT_LE(worst_error(x, sums.exact), 2 * unit) << what;
+}
+
+/// Values of any of the kernels' types as double.
+template <class E>
+std::vector<double> doubles(const E* p, size_t count) {
+  std::vector<double> out(count);
+  for (size_t i = 0; i < count; ++i) {
+    if constexpr (std::is_floating_point_v<E>) {
+      out[i] = p[i];
+    } else {
+      out[i] = widen(p[i]);
+    }
+  }
+  return out;
+}
+
 }  // namespace adatape::kernels::testing
