@@ -63,6 +63,10 @@ std::vector<uint32_t> bits(const E* p, size_t count) {
   return out;
 }
 
+inline bool same_bits(const std::vector<double>& x, const std::vector<double>& y) {
+  return x.size() == y.size() && !std::memcmp(x.data(), y.data(), x.size() * sizeof(double));
+}
+
 /// Offsets [B + 1] of sequences of these lengths, from 0.
 inline std::vector<int32_t> offsets_of(const std::vector<int>& lengths) {
   std::vector<int32_t> cu{0};
