@@ -42,12 +42,20 @@ void with_constant(bool condition, F f) {
 
 constexpr int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// A grid of that many blocks, in one dimension. Throws if CUDA has no such grid.
-inline dim3 grid_of(int64_t blocks) {
-  if (blocks < 1 || blocks > 0x7fffffff) {
-    throw std::runtime_error("[cuda] " + std::to_string(blocks) + " blocks are not a grid");
+/// A grid of blocks, with a second dimension for the pieces of a row. Throws if CUDA has no such
+/// grid.
+inline dim3 grid_of(int64_t blocks, int64_t pieces = 1) {
+  if (blocks > 0x7fffffff || pieces > 0xffff) {
+    throw std::runtime_error("[cuda] a grid of " + std::to_string(blocks) + " x " +
+                             std::to_string(pieces) + " blocks is too large");
   }
-  return dim3(unsigned(blocks));
+  return dim3(unsigned(blocks), unsigned(pieces));
+}
+
+/// The same with a warp, not a block, for each of `warps`; kernels may count them in 32 bits.
+inline dim3 grid_of_warps(int64_t warps, int warps_per_block, int64_t pieces = 1) {
+  grid_of(warps);
+  return grid_of(ceil_divide(warps, warps_per_block), pieces);
 }
 
 /// An unsigned type of as many bytes as an element.

@@ -17,9 +17,8 @@ void gather_words(RowGather p, int64_t element_bytes, Stream stream) {
   p.width = words(p.width);
   p.source_row_stride = words(p.source_row_stride);
   p.out_row_stride = words(p.out_row_stride);
-  const int64_t pieces = ceil_divide(p.width, kWarp);
-  launch(grid_of(ceil_divide(p.count * pieces, kGatherThreads / kWarp)), kGatherThreads, 0, stream,
-         &gather_rows<Word>, p, pieces);
+  launch(grid_of_warps(p.count, kGatherThreads / kWarp, ceil_divide(p.width, kWarp)),
+         kGatherThreads, 0, stream, &gather_rows<Word>, p);
 }
 
 }  // namespace

@@ -133,10 +133,8 @@ __device__ __forceinline__ void store_word(Word* p, Word word) {
 
 /// One warp moves 32 words of a row; strides and width count words.
 template <class Word>
-__global__ void __launch_bounds__(kGatherThreads) gather_rows(RowGather p, int64_t pieces) {
-  const int64_t piece = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
-  const int64_t i = piece / pieces;
-  const int64_t column = piece % pieces * kWarp + lane_number();
+__global__ void __launch_bounds__(kGatherThreads) gather_rows(RowGather p) {
+  const int64_t i = warp_number(), column = int64_t(blockIdx.y) * kWarp + lane_number();
   if (i >= p.count || column >= p.width) return;
   const int64_t row = p.index[i];
   const Word* source = static_cast<const Word*>(p.source) + row * p.source_row_stride + column;

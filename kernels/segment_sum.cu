@@ -27,8 +27,8 @@ void segment_sum(const SegmentSum& p, int64_t segments, Stream stream) {
     with_constant(wide, [&](auto is_wide) {
       constexpr bool kWide = decltype(is_wide)::value;
       const int64_t pieces = ceil_divide(p.width, kWarp * kLaneColumns<kWide, Source, Out>);
-      launch(grid_of(ceil_divide(segments, kSumWarps) * pieces), kSumThreads, 0, stream,
-             &sum_segments<Source, Out, kWide>, p, segments, pieces);
+      launch(grid_of_warps(segments, kSumWarps, pieces), kSumThreads, 0, stream,
+             &sum_segments<Source, Out, kWide>, p, segments);
     });
   });
 }
@@ -43,8 +43,8 @@ void tape_scatter(const TapeScatter& p, Stream stream) {
     with_constant(wide, [&](auto is_wide) {
       constexpr bool kWide = decltype(is_wide)::value;
       const int64_t pieces = ceil_divide(p.width, kWarp * kLaneColumns<kWide, Source, Out>);
-      launch(grid_of(ceil_divide(p.batch * p.rows * pieces, kSumWarps)), kSumThreads, 0, stream,
-             &scatter_tape<Source, Out, kWide>, p, pieces);
+      launch(grid_of_warps(p.batch * p.rows, kSumWarps, pieces), kSumThreads, 0, stream,
+             &scatter_tape<Source, Out, kWide>, p);
     });
   });
 }

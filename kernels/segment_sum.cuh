@@ -44,13 +44,12 @@ __device__ __forceinline__ void store_segment(const SegmentSum& p, int64_t segme
 /// A block has as many segments as warps. Short ones are a warp's own; for a long one all warps
 /// take a block of pairs each, and the first adds up what they found, in the order of the pairs.
 template <class Source, class Out, bool kWide>
-__global__ void __launch_bounds__(kSumThreads)
-    sum_segments(SegmentSum p, int64_t segments, int64_t pieces) {
+__global__ void __launch_bounds__(kSumThreads) sum_segments(SegmentSum p, int64_t segments) {
   constexpr int kColumns = kLaneColumns<kWide, Source, Out>;
   __shared__ float partial[kSumWarps][kColumns][kWarp];
   const int lane = lane_number(), warp = int(threadIdx.x) / kWarp;
-  const int64_t first = int64_t(blockIdx.x) / pieces * kSumWarps;
-  const int64_t column = (int64_t(blockIdx.x) % pieces * kWarp + lane) * kColumns;
+  const int64_t first = int64_t(blockIdx.x) * kSumWarps;
+  const int64_t column = (int64_t(blockIdx.y) * kWarp + lane) * kColumns;
   for (int s = 0; s < kSumWarps && first + s < segments; ++s) {
     const int64_t begin = p.start[first + s], end = p.start[first + s + 1];
     const bool alone = end - begin <= kBlockPairs;
@@ -77,12 +76,12 @@ __global__ void __launch_bounds__(kSumThreads)
 
 /// One warp makes kWarp * kColumns columns of a bank row; it looks at 32 slots at a time.
 template <class Source, class Out, bool kWide>
-__global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p, int64_t pieces) {
+__global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p) {
   constexpr int kColumns = kLaneColumns<kWide, Source, Out>;
   const int lane = lane_number();
-  const int64_t number = int64_t(blockIdx.x) * kSumWarps + int(threadIdx.x) / kWarp;
-  const int64_t bank_row = number / pieces, b = bank_row / p.rows;
-  const int64_t column = (number % pieces * kWarp + lane) * kColumns;
+  const uint32_t bank_row = warp_number(), rows = uint32_t(p.rows), merge = uint32_t(p.merge);
+  const int64_t b = bank_row / rows;
+  const int64_t column = (int64_t(blockIdx.y) * kWarp + lane) * kColumns;
   if (b >= p.batch) return;
   const int64_t steps = p.offsets ? p.offsets[b + 1] - p.offsets[b] : p.length[b];
   const int64_t first = b * p.max_tokens * p.merge;
@@ -91,10 +90,10 @@ __global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p, int64
   for (int64_t slot = 0; slot < steps * p.merge; slot += kWarp) {
     const bool exists = slot + lane < steps * p.merge;
     const int32_t row = exists ? p.index[first + slot + lane] : -1;
-    uint32_t named = __ballot_sync(kAllLanes, row == int32_t(bank_row % p.rows));
+    uint32_t named = __ballot_sync(kAllLanes, row == int32_t(bank_row % rows));
     for (; named; named &= named - 1) {
-      const int64_t s = slot + __ffs(named) - 1;
-      const int64_t from = p.offsets ? p.offsets[b] + s / p.merge : first + s;
+      const uint32_t s = uint32_t(slot) + __ffs(named) - 1;
+      const int64_t from = p.offsets ? p.offsets[b] + s / merge : first + s;
       if (column >= p.width) continue;
       float value[kColumns];
       load_columns(source + from * p.source_row_stride, value);
@@ -103,7 +102,7 @@ __global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p, int64
     }
   }
   if (column < p.width) {
-    store_columns(static_cast<Out*>(p.out) + bank_row * p.width + column, sum);
+    store_columns(static_cast<Out*>(p.out) + int64_t(bank_row) * p.width + column, sum);
   }
 }
 

@@ -11,8 +11,8 @@ void tape_gather(const TapeGather& p, Stream stream) {
     with_constant(wide, [&](auto is_wide) {
       constexpr bool kWide = decltype(is_wide)::value;
       const int64_t pieces = ceil_divide(p.width, kWarp * kLaneColumns<kWide, E>);
-      launch(grid_of(ceil_divide(p.capacity * pieces, kTapeWarps)), kTapeThreads, 0, stream,
-             &gather_tape<E, kWide>, p, pieces);
+      launch(grid_of_warps(p.capacity, kTapeWarps, pieces), kTapeThreads, 0, stream,
+             &gather_tape<E, kWide>, p);
     });
   });
 }
@@ -27,7 +27,7 @@ void tape_gather_backward_weight(const TapeGatherBackwardWeight& p, Stream strea
                       rows_are_wide(p.grad_tape, p.grad_row_stride, f.width, sizeof(E)) &&
                       f.values_batch_stride * int64_t(sizeof(E)) % 16 == 0;
     with_constant(wide, [&](auto is_wide) {
-      launch(grid_of(ceil_divide(steps, kTapeWarps)), kTapeThreads, 0, stream,
+      launch(grid_of_warps(steps, kTapeWarps), kTapeThreads, 0, stream,
              &gather_weight_gradient<E, decltype(is_wide)::value>, p);
     });
   });

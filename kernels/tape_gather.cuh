@@ -12,17 +12,12 @@ constexpr int kTapeThreads = 256;
 constexpr int kTapeWarps = kTapeThreads / kWarp;
 constexpr int kRowsInFlight = 4;
 
-/// This warp's number in the grid.
-__device__ __forceinline__ int64_t warp_number() {
-  return int64_t(blockIdx.x) * kTapeWarps + int(threadIdx.x) / kWarp;
-}
-
 /// One warp makes kWarp * kColumns columns of a tape row.
 template <class E, bool kWide>
-__global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p, int64_t pieces) {
+__global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p) {
   constexpr int kColumns = kLaneColumns<kWide, E>;
-  const int64_t r = warp_number() / pieces;
-  const int64_t column = (warp_number() % pieces * kWarp + lane_number()) * kColumns;
+  const int64_t r = warp_number();
+  const int64_t column = (int64_t(blockIdx.y) * kWarp + lane_number()) * kColumns;
   if (r >= p.capacity) return;
   float sum[kColumns] = {};
   if (r < p.offsets[p.batch]) {
@@ -54,9 +49,9 @@ __global__ void __launch_bounds__(kTapeThreads) gather_weight_gradient(TapeGathe
   constexpr int kColumns = kLaneColumns<kWide, E>;
   const TapeGather& f = p.forward;
   const int lane = lane_number();
-  if (warp_number() >= f.batch * f.max_tokens) return;
-  const int64_t b = warp_number() / f.max_tokens, t = warp_number() % f.max_tokens;
-  const int64_t first = warp_number() * f.merge;
+  const uint32_t step = warp_number(), steps = uint32_t(f.max_tokens);
+  if (step >= f.batch * f.max_tokens) return;
+  const int64_t b = step / steps, t = step % steps, first = step * f.merge;
   float* grad = static_cast<float*>(p.grad_weight) + first;
   const bool taken = t < f.offsets[b + 1] - f.offsets[b];
   const E* values = static_cast<const E*>(f.values) + b * f.values_batch_stride;

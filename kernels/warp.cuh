@@ -11,6 +11,11 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 __device__ __forceinline__ int lane_number() { return int(threadIdx.x) % kWarp; }
 
+/// The warp's number along the first dimension of a one-dimensional block and grid.
+__device__ __forceinline__ uint32_t warp_number() {
+  return blockIdx.x * (blockDim.x / kWarp) + threadIdx.x / kWarp;
+}
+
 /// The sum of all lanes' values, on all lanes; the order of additions is fixed.
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {
