@@ -19,12 +19,13 @@ __device__ __forceinline__ void sum_pairs(const SegmentSum& p, int64_t begin, in
                                           int64_t column, float (&sum)[kColumns]) {
   const Source* source = static_cast<const Source*>(p.source) + column;
   for (int64_t i = begin; i < end; i += kPairsInFlight) {
-    float value[kPairsInFlight][kColumns] = {}, scale[kPairsInFlight] = {};
+    float value[kPairsInFlight][kColumns], scale[kPairsInFlight];
 #pragma unroll
     for (int j = 0; j < kPairsInFlight; ++j) {
-      if (i + j >= end || column >= p.width) continue;
-      scale[j] = p.scale32 ? p.scale32[i + j] : 1.0f;
-      load_columns(source + p.row[i + j] * p.source_row_stride, value[j]);
+      const bool exists = i + j < end;
+      const int64_t row = exists ? p.row[i + j] : 0;
+      scale[j] = !exists ? 0.0f : p.scale32 ? p.scale32[i + j] : 1.0f;
+      load_columns(source + row * p.source_row_stride, exists && column < p.width, value[j]);
     }
 #pragma unroll
     for (int j = 0; j < kPairsInFlight; ++j) {
@@ -94,9 +95,8 @@ __global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p) {
     for (; named; named &= named - 1) {
       const uint32_t s = uint32_t(slot) + __ffs(named) - 1;
       const int64_t from = p.offsets ? p.offsets[b] + s / merge : first + s;
-      if (column >= p.width) continue;
       float value[kColumns];
-      load_columns(source + from * p.source_row_stride, value);
+      load_columns(source + from * p.source_row_stride, column < p.width, value);
       const float weight = p.weight ? p.weight[first + s] : 1.0f;
       for (int c = 0; c < kColumns; ++c) sum[c] += weight * value[c];
     }

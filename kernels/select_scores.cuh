@@ -22,7 +22,7 @@ __device__ __forceinline__ void score_rows(const SelectPlan& plan, const SelectM
 #pragma unroll
       for (int j = 0; j < kRows; ++j) {
         const int near = row[j] < count ? row[j] : count - 1;
-        load_columns(reinterpret_cast<const E*>(tile + unit_of(plan.tiles, near, chunk)), key[j]);
+        unpack<E>(load_128(tile + unit_of(plan.tiles, near, chunk)), key[j]);
       }
 #pragma unroll
       for (int e = 0; e < kExamples; ++e) {
@@ -30,7 +30,7 @@ __device__ __forceinline__ void score_rows(const SelectPlan& plan, const SelectM
 #pragma unroll
         for (int i = 0; i < kPer; i += 4) {
           float q[4];
-          load_columns(memory.query + e * plan.padded_width + chunk * kPer + i, q);
+          unpack<float>(load_128(memory.query + e * plan.padded_width + chunk * kPer + i), q);
 #pragma unroll
           for (int j = 0; j < kRows; ++j) {
             for (int c = 0; c < 4; ++c) score[e][j] += q[c] * key[j][i + c];

@@ -26,13 +26,12 @@ __global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p) {
     const E* values = static_cast<const E*>(p.values) + b * p.values_batch_stride + column;
     const float* weight = static_cast<const float*>(p.weight) + first;
     for (int64_t k = 0; k < p.merge; k += kRowsInFlight) {
-      float value[kRowsInFlight][kColumns] = {}, w[kRowsInFlight] = {};
+      float value[kRowsInFlight][kColumns], w[kRowsInFlight];
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
         const int64_t row = k + j < p.merge ? p.index[first + k + j] : -1;
-        if (row < 0 || column >= p.width) continue;
-        w[j] = weight[k + j];
-        load_columns(values + row * p.values_row_stride, value[j]);
+        w[j] = row >= 0 ? weight[k + j] : 0.0f;
+        load_columns(values + row * p.values_row_stride, row >= 0 && column < p.width, value[j]);
       }
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
@@ -59,12 +58,12 @@ __global__ void __launch_bounds__(kTapeThreads) gather_weight_gradient(TapeGathe
   for (int64_t k = 0; k < f.merge; k += kRowsInFlight) {
     float dot[kRowsInFlight] = {};
     for (int64_t column = lane * kColumns; taken && column < f.width; column += kWarp * kColumns) {
-      float g[kColumns], value[kRowsInFlight][kColumns] = {};
-      load_columns(upstream + column, g);
+      float g[kColumns], value[kRowsInFlight][kColumns];
+      load_columns(upstream + column, true, g);
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
         const int64_t row = k + j < f.merge ? f.index[first + k + j] : -1;
-        if (row >= 0) load_columns(values + row * f.values_row_stride + column, value[j]);
+        load_columns(values + row * f.values_row_stride + column, row >= 0, value[j]);
       }
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {

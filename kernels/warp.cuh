@@ -26,23 +26,24 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
-/// kCount neighbours of a row of E as float: in pieces of 16 bytes, or a single one.
+/// kCount neighbours of a row in global memory as float, in pieces of 16 bytes or a single one;
+/// zeros, and nothing is read, if not valid.
 template <class E, int kCount>
-__device__ __forceinline__ void load_columns(const E* row, float (&value)[kCount]) {
+__device__ __forceinline__ void load_columns(const E* row, bool valid, float (&value)[kCount]) {
   if constexpr (kCount == 1) {
-    value[0] = widen(*row);
+    value[0] = valid ? widen(*row) : 0.0f;
   } else {
     constexpr int kPiece = kPer16Bytes<E>;
 #pragma unroll
     for (int i = 0; i < kCount; i += kPiece) {
       float piece[kPiece];
-      unpack<E>(load_128(row + i), piece);
+      unpack<E>(load_global_128(row + i, valid), piece);
       for (int j = 0; j < kPiece; ++j) value[i + j] = piece[j];
     }
   }
 }
 
-/// The inverse of load_columns.
+/// The inverse.
 template <class E, int kCount>
 __device__ __forceinline__ void store_columns(E* row, const float (&value)[kCount]) {
   if constexpr (kCount == 1) {
@@ -53,7 +54,7 @@ __device__ __forceinline__ void store_columns(E* row, const float (&value)[kCoun
     for (int i = 0; i < kCount; i += kPiece) {
       float piece[kPiece];
       for (int j = 0; j < kPiece; ++j) piece[j] = value[i + j];
-      store_128(row + i, pack<E>(piece));
+      store_global_128(row + i, pack<E>(piece));
     }
   }
 }
