@@ -32,26 +32,30 @@ class Row:
         return [self.case, self.other, f"{self.micros:.0f}", f"{self.other_micros:.0f}", f"{self.ratio:.2f}", verdict, self.rate]
 
 
+TURN = 0.005  # seconds that a contender's turn takes at least
 HEAD = ["case", "against", "ours, µs", "theirs, µs", "theirs ÷ ours", "aim", "ours"]
 
 
 def measure(case, ours, others, targets, turns, work=0.0, unit="GFLOP/s"):
     """One Row for each of `others` {name: call}; work in operations or bytes of a call of ours."""
     calls = [ours, *others.values()]
-    for call in calls:
-        call()
-    seconds = [[] for _ in calls]
-    for _ in range(turns):
-        for call, record in zip(calls, seconds):
-            synchronize()
-            begin = time.perf_counter()
-            call()
-            synchronize()
-            record.append(time.perf_counter() - begin)
+    counts = [max(1, round(TURN / max(min(time_of(call, 1), time_of(call, 1)), 1e-6))) for call in calls]
+    seconds = [[time_of(call, n) for call, n in zip(calls, counts)] for _ in range(turns)]
+    seconds = [list(record) for record in zip(*seconds)]
     micros = [1e6 * statistics.median(record) for record in seconds]
     rate = f"{work / micros[0] / 1e3:.0f} {unit}" if work else ""
     return [Row(case, name, micros[0], micros[i + 1], statistics.median(b / a for a, b in zip(seconds[0], seconds[i + 1])),
                 target, rate) for i, (name, target) in enumerate(zip(others, targets))]
+
+
+def time_of(call, count):
+    """Seconds of one call, of `count` in a row: each contender meets its own data in the caches."""
+    synchronize()
+    begin = time.perf_counter()
+    for _ in range(count):
+        call()
+    synchronize()
+    return (time.perf_counter() - begin) / count
 
 
 def synchronize():

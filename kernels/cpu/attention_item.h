@@ -17,10 +17,6 @@ constexpr int64_t kBlockKeys = 1024;
 // that wait for each other.
 constexpr int64_t kShort = 32, kGroup = 8;
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-inline int64_t larger_of(int64_t a, int64_t b) { return a < b ? b : a; }
-
 /// Keys times block_for(keys) is at most what it is at kBlockKeys and at the largest number of
 /// keys.
 inline int64_t block_for(int64_t keys) {
