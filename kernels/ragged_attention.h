@@ -26,10 +26,9 @@ struct RaggedAttention {
   DType dtype;
   PackedHeads query, key, value;
   RaggedRows queries, keys;
-  int64_t batch, heads, width, query_rows;
+  int64_t batch, heads, width, query_rows, key_rows;  // rows: of the tensors
   double scale;
-  bool
-      causal;  // query i sees key j iff j <= i + (keys - queries): the last query sees the last key
+  bool causal;  // query i sees key j iff j <= i + keys - queries: the last sees the last
   PackedHeads out;
   void* lse;  // [H, Tq], float (double for float64)
 };

@@ -28,9 +28,11 @@ struct Range {
   int begin, end;
 };
 
-/// Keys that query i of a sequence sees, and queries that key j is seen by.
+/// Keys that query i of a sequence sees (none if there is no such query), and queries that key j is
+/// seen by.
 __device__ __forceinline__ Range keys_of(bool causal, int queries, int keys, int i) {
-  return {0, causal ? max(0, min(keys, i + 1 + keys - queries)) : keys};
+  if (i >= queries) return {0, 0};
+  return {0, causal ? max(0, i + 1 + keys - queries) : keys};
 }
 __device__ __forceinline__ Range queries_of(bool causal, int queries, int keys, int j) {
   return {causal ? max(0, j + queries - keys) : 0, queries};
@@ -51,7 +53,7 @@ struct Visible {
     }
     visible.all = keys_of(causal, q.count, k.count, first);
     visible.any = keys_of(causal, q.count, k.count, min(first + 15, q.count - 1));
-    if (first >= q.count) visible.any.end = 0;
+    if (first >= q.count) visible.all.end = visible.any.end = 0;
     return visible;
   }
   static __device__ __forceinline__ Visible queries(bool causal, const Sequence& q,
@@ -63,7 +65,7 @@ struct Visible {
     }
     visible.all = queries_of(causal, q.count, k.count, min(first + 15, k.count - 1));
     visible.any = queries_of(causal, q.count, k.count, first);
-    if (first >= k.count) visible.any.end = 0;
+    if (first >= k.count) visible.all.end = visible.any.end = 0;
     return visible;
   }
   /// Whether every row sees the whole tile of 16 * blocks stream rows from `start` on.
@@ -76,18 +78,23 @@ struct Visible {
   }
 };
 
-/// Calls f(r, c) for the values that a lane holds of the first `blocks` blocks.
+/// Calls f(c) for the columns of which a lane holds values, in the first `blocks` blocks.
 template <class Engine, int kBlocks, class F>
-__device__ __forceinline__ void for_each_weight(int blocks, F f) {
+__device__ __forceinline__ void for_each_column(int blocks, F f) {
 #pragma unroll
   for (int b = 0; b < kBlocks; ++b) {
     if (b >= blocks) break;
 #pragma unroll
-    for (int c = b * Engine::kPerBlock; c < (b + 1) * Engine::kPerBlock; ++c) {
-#pragma unroll
-      for (int r = 0; r < Engine::kRows; ++r) f(r, c);
-    }
+    for (int c = b * Engine::kPerBlock; c < (b + 1) * Engine::kPerBlock; ++c) f(c);
   }
+}
+/// Calls f(r, c) for these values.
+template <class Engine, int kBlocks, class F>
+__device__ __forceinline__ void for_each_weight(int blocks, F f) {
+  for_each_column<Engine, kBlocks>(blocks, [&](int c) {
+#pragma unroll
+    for (int r = 0; r < Engine::kRows; ++r) f(r, c);
+  });
 }
 
 /// Sets the weights of what their rows do not see; the stream's tile starts at row `first`.

@@ -8,28 +8,14 @@ namespace adatape::kernels::attention {
 
 /// Keys of a stage: 64 for 16-bit elements, 32 for float.
 template <class Engine>
-constexpr int kStageRows = 256 / (2 * int(sizeof(typename Engine::Element)));
+constexpr int kStageKeys = Engine::kExact ? 32 : 64;
 
 /// Dynamic shared memory of the kernel.
 template <class Engine>
 constexpr size_t tile_shared_bytes() {
-  constexpr int kStage = kStageRows<Engine>;
+  constexpr int kStage = kStageKeys<Engine>;
   return sizeof(typename Engine::Element) *
          (Engine::kWidth * (kTileRows + 4 * kStage) + kWarps * Engine::kScratch * kStage);
-}
-
-/// Keys and values [t * kStage, +kStage) into one of two stages.
-template <class Engine>
-__device__ __forceinline__ void load_stage(typename Engine::Element* stages, int t,
-                                           const PackedHeads& first, const PackedHeads& second,
-                                           int head, const Sequence& rows, int width) {
-  using T = typename Engine::Element;
-  constexpr int kStage = kStageRows<Engine>, C = Engine::kWidth, kThreads = 32 * kWarps;
-  T* stage = stages + t % 2 * (2 * kStage * C);
-  load_rows<T, C, kThreads>(stage, first, head, rows, t * kStage, kStage, width, int(threadIdx.x));
-  load_rows<T, C, kThreads>(stage + kStage * C, second, head, rows, t * kStage, kStage, width,
-                            int(threadIdx.x));
-  cp_async_commit();
 }
 
 /// Grid: slots(query rows, batch) x heads. Sequences with at most `skipped` queries and keys are
@@ -38,7 +24,7 @@ template <class Engine>
 __global__ void __launch_bounds__(32 * kWarps, Engine::kWidth <= 64 && !Engine::kExact ? 4 : 2)
     ragged_attention_tile(RaggedAttention p, int skipped) {
   using T = typename Engine::Element;
-  constexpr int C = Engine::kWidth, kStage = kStageRows<Engine>, kThreads = 32 * kWarps;
+  constexpr int C = Engine::kWidth, kStage = kStageKeys<Engine>, kThreads = 32 * kWarps;
   DYNAMIC_SHARED(T, shared);
   T* const stages = shared + kTileRows * C;
   T* const scratch = stages + 4 * kStage * C + warp_index() * Engine::kScratch * kStage;
@@ -55,14 +41,14 @@ __global__ void __launch_bounds__(32 * kWarps, Engine::kWidth <= 64 && !Engine::
   if (steps > 0) {
     load_rows<T, C, kThreads>(shared, p.query, head, queries, tile.first, kTileRows, width,
                               int(threadIdx.x));
-    load_stage<Engine>(stages, 0, p.key, p.value, head, keys, width);
+    load_stage<T, C, kStage>(stages, 0, p.key, p.value, head, keys, width);
   }
   const auto visible = Visible<Engine>::keys(p.causal, queries, keys, first);
   Softmax<Engine> softmax(p.scale);
   for (int t = 0; t < steps; ++t) {
     cp_async_wait<0>();
     __syncthreads();  // all copies of step t have landed, and nobody reads step t - 1 any more
-    if (t + 1 < steps) load_stage<Engine>(stages, t + 1, p.key, p.value, head, keys, width);
+    if (t + 1 < steps) load_stage<T, C, kStage>(stages, t + 1, p.key, p.value, head, keys, width);
     const T* stage = stages + t % 2 * (2 * kStage * C);
     softmax.template add<kStage / 16>(own, stage, stage + kStage * C, scratch, visible, t * kStage);
   }

@@ -94,6 +94,20 @@ __device__ __forceinline__ void load_rows(T* tile, const PackedHeads& source, in
   }
 }
 
+/// Starts copying step t of a stream, rows [t * kStage, +kStage) of two tensors, into one of two
+/// stages, which alternate. All threads of a block of the tile kernels take part.
+template <class T, int C, int kStage>
+__device__ __forceinline__ void load_stage(T* stages, int t, const PackedHeads& first,
+                                           const PackedHeads& second, int head,
+                                           const Sequence& sequence, int width) {
+  constexpr int kThreads = 32 * kWarps;
+  T* stage = stages + t % 2 * (2 * kStage * C);
+  const int row = t * kStage, thread = int(threadIdx.x);
+  load_rows<T, C, kThreads>(stage, first, head, sequence, row, kStage, width, thread);
+  load_rows<T, C, kThreads>(stage + kStage * C, second, head, sequence, row, kStage, width, thread);
+  cp_async_commit();
+}
+
 /// Sum and maximum over the kLanes neighbouring lanes that share a row.
 template <int kLanes>
 __device__ __forceinline__ float row_sum(float x) {
