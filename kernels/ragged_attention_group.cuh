@@ -45,12 +45,6 @@ struct GroupThread {
     thread = kGroup == 1 ? lane_index() : int(threadIdx.x);
     item = int64_t(blockIdx.x) * kGroups<kGroup> + group;
   }
-  /// Rows of a tile to fill: as few as every thread can take an equal part of.
-  template <class Engine>
-  static __device__ __forceinline__ int rows_to_load(int count) {
-    constexpr int kChunks = Engine::kWidth / kPer16Bytes<typename Engine::Element>;
-    return 16 * kChunks % (32 * kGroup) ? kGroupRows<kGroup> : 16 * blocks_of_16(count);
-  }
 };
 
 }  // namespace adatape::kernels::attention

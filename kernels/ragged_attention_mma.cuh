@@ -118,12 +118,12 @@ struct Mma {
     add_products(a, stream, sums);
   }
 
-  /// Writes 16 rows of sums times a factor to rows [first, first + 16) of the sequence, as far as
-  /// they exist. They pass through `staging`, 16 rows of a tile of this warp's own, so that each
-  /// lane writes 16 bytes.
+  /// Writes 16 rows of sums to the sequence's rows [first, first + 16), as far as they exist. They
+  /// pass through `staging`, 16 rows of this warp's own, so that each lane writes 16 bytes.
   static __device__ __forceinline__ void store(const Sums& sums, T* staging, const PackedHeads& out,
                                                int head, const Sequence& sequence, int first,
                                                int width) {
+    __syncwarp();
 #pragma unroll
     for (int n = 0; n < C / 8; ++n) {
 #pragma unroll

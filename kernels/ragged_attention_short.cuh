@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kGroupBlock<kShortGroup<Engine>>)
   T *const key_tile = query_tile + R * C, *const value_tile = key_tile + R * C;
   T* const scratch = value_tile + R * C + self.warp * R * Engine::kScratch;
   const auto load = [&](T* tile, const PackedHeads& source, const Sequence& rows) {
-    const int count = self.template rows_to_load<Engine>(rows.count);
+    const int count = 16 * blocks_of_16(rows.count);
     load_rows<T, C, 32 * kGroup>(tile, source, head, rows, 0, count, width, self.thread);
   };
   load(query_tile, p.query, queries);

@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kGroupBlock<kGroup>)
   T* const tiles = shared + self.group * kGroupRoom<Engine, kGroup>;
   T* const weights = tiles + 4 * R * C;
   const auto load = [&](int tile, const PackedHeads& source, const Sequence& rows) {
-    const int count = self.template rows_to_load<Engine>(rows.count);
+    const int count = 16 * blocks_of_16(rows.count);
     load_rows<T, C, 32 * kGroup>(tiles + tile * R * C, source, head, rows, 0, count, width,
                                  self.thread);
   };

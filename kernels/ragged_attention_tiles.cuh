@@ -78,16 +78,17 @@ __device__ __forceinline__ int chunk_offset(int row, int chunk) {
 }
 
 /// Starts copying rows [first, first + rows) of a sequence's head to a tile [rows, C]; what lies
-/// behind the sequence or the width becomes zeros. kThreads threads take part, each in as many
-/// 16-byte chunks: kThreads divides rows * C / kPer16Bytes.
+/// behind the sequence or the width becomes zeros. kThreads threads take part.
 template <class T, int C, int kThreads>
 __device__ __forceinline__ void load_rows(T* tile, const PackedHeads& source, int head,
                                           const Sequence& sequence, int first, int rows, int width,
                                           int thread) {
   constexpr int kChunks = C / kPer16Bytes<T>;
+  const int chunks = rows * kChunks;
 #pragma unroll 2  // more would spill where registers are short
-  for (int i = 0; i < rows * kChunks / kThreads; ++i) {
-    const int row = (i * kThreads + thread) / kChunks, chunk = (i * kThreads + thread) % kChunks;
+  for (int i = 0; i < (chunks + kThreads - 1) / kThreads; ++i) {
+    const int at = i * kThreads + thread, row = at / kChunks, chunk = at % kChunks;
+    if (chunks % kThreads && at >= chunks) break;
     const bool valid = first + row < sequence.count && chunk * kPer16Bytes<T> < width;
     const T* from = row_pointer<T>(source, valid ? sequence.row(first + row) : 0, head);
     cp_async_16(tile + chunk_offset<T, C>(row, chunk), from + chunk * kPer16Bytes<T>, valid);
