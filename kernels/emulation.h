@@ -172,9 +172,12 @@ T atomicMax(T* address, std::type_identity_t<T> value) {
   return emulation::atomic_max(address, value);
 }
 
-/// 16 bytes at once; the address must be a multiple of 16.
+/// 16 bytes of any memory at once; the address must be a multiple of 16.
 uint4 load_128(const void* source);
 void store_128(void* destination, uint4 value);
+/// The same for global memory; if not valid, zeros, and the source is not read.
+uint4 load_global_128(const void* source, bool valid);
+void store_global_128(void* destination, uint4 value);
 
 /// The destination is poison until this thread waits, as the device promises no more.
 void cp_async_16(void* destination, const void* source, bool valid);

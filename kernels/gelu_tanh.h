@@ -1,4 +1,5 @@
-// GELU in its tanh approximation, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), and its gradient.
+// GELU in its tanh approximation, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), and its
+// gradient.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "kernels/dtype.h"
 
@@ -122,23 +123,56 @@ inline void store(A* p, Vector<A> v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+/// Integer vectors with as many lanes as Vector<A>: what its comparisons give.
+template <class A>
+using Integers = decltype(Vector<A>{} < Vector<A>{});
+
+/// 0, 1, 2, ...
+template <class A>
+inline Integers<A> lane_numbers() {
+  Integers<A> lanes;
+  for (int i = 0; i < kLanes<A>; ++i) lanes[i] = i;
+  return lanes;
+}
+
+/// Lane i of the result is lane from[i] of a, or lane from[i] - kLanes of b.
+template <class A>
+inline Vector<A> permute(Vector<A> a, Vector<A> b, Integers<A> from) {
+#ifdef __clang__
+  Vector<A> v;
+  for (int64_t i = 0; i < kLanes<A>; ++i)
+    v[i] = from[i] < kLanes<A> ? a[from[i]] : b[from[i] - kLanes<A>];
+  return v;
+#else
+  return __builtin_shuffle(a, b, from);
+#endif
+}
+
+/// The first n lanes of v (all if n is larger), `rest` in the others.
+template <class A>
+inline Vector<A> first_lanes(Vector<A> v, int64_t n, A rest) {
+  const int count = n < kLanes<A> ? int(n) : int(kLanes<A>);
+  return lane_numbers<A>() < count ? v : Vector<A>{} + rest;
+}
+
+/// Lanes combined pairwise in a fixed order; every lane holds the result.
+template <class A, class F>
+inline Vector<A> reduce(Vector<A> v, F combine) {
+  for (int half = kLanes<A> / 2; half > 0; half /= 2)
+    v = combine(v, permute<A>(v, v, lane_numbers<A>() ^ half));
+  return v;
+}
+
 /// Lanes added in a fixed order.
 template <class A>
 inline A sum(Vector<A> v) {
-  A parts[kLanes<A>];
-  store(parts, v);
-  for (int64_t half = kLanes<A> / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) parts[i] += parts[i + half];
-  }
-  return parts[0];
+  return reduce<A>(v, [](Vector<A> a, Vector<A> b) { return a + b; })[0];
 }
 
-/// Sum of n values, n a multiple of the lanes.
+/// The larger, lane by lane; b where either is NaN.
 template <class A>
-inline A sum_row(const A* x, int64_t n) {
-  Vector<A> total{};
-  for (int64_t i = 0; i < n; i += kLanes<A>) total += load<A>(x + i);
-  return sum<A>(total);
+inline Vector<A> larger(Vector<A> a, Vector<A> b) {
+  return a > b ? a : b;
 }
 
 template <class A, class E1, class E2>
@@ -160,49 +194,14 @@ inline void add_scaled(A a, const E* x, A* y, int64_t n) {
 
 template <class A, class E>
 inline void widen_row(const E* x, A* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i]);
+  int64_t i = 0;
+  for (; i + kLanes<A> <= n; i += kLanes<A>) store(y + i, load<A>(x + i));
+  for (; i < n; ++i) y[i] = widen(x[i]);
 }
 
 template <class A, class E>
 inline void narrow_row(const A* x, E* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) narrow(x[i], y + i);
-}
-
-inline double exponential(double x) { return __builtin_exp(x); }
-inline float exponential(float x) { return __builtin_expf(x); }
-inline double natural_log(double x) { return __builtin_log(x); }
-inline float natural_log(float x) { return __builtin_logf(x); }
-
-/// 2^k e^r with |r| <= ln2/2 and the Taylor polynomial of degree 7: relative error below 2e-7.
-/// Arguments below -87 give 0, those above 88 give e^88; NaN stays NaN.
-inline Vector<float> exponential(Vector<float> v) {
-  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
-  const Integers zero = v < -87.0f;
-  const Vector<float> bounded = v > 88.0f ? Vector<float>{} + 88.0f : (zero ? Vector<float>{} : v);
-  const Vector<float> k = (bounded * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to nearest
-  const Vector<float> r = (bounded - k * 0.693359375f) + k * 2.12194440e-4f;
-  Vector<float> e = Vector<float>{} + 1.0f / 5040;
-  e = e * r + 1.0f / 720;
-  e = e * r + 1.0f / 120;
-  e = e * r + 1.0f / 24;
-  e = e * r + 1.0f / 6;
-  e = e * r + 0.5f;
-  e = e * r + 1.0f;
-  e = e * r + 1.0f;
-  const Integers power = (__builtin_convertvector(k, Integers) + 127) << 23;
-  Vector<float> scale;
-  std::memcpy(&scale, &power, sizeof scale);
-  e = zero ? Vector<float>{} : e * scale;
-  return v == v ? e : v;
-}
-
-/// x[i] <- exp(x[i] - shift) for n values, n a multiple of the lanes. Double: libm.
-inline void exponential_row(double* x, double shift, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = exponential(x[i] - shift);
-}
-inline void exponential_row(float* x, float shift, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes<float>)
-    store(x + i, exponential(load<float>(x + i) - shift));
 }
 
 /// Scratch memory for one kernel call, aligned for the widest vector. Throws std::bad_alloc.

@@ -1,5 +1,5 @@
+#include "kernels/cpu/elementary.h"
 #include "kernels/cpu/functions.h"
-#include "kernels/cpu/simd.h"
 
 namespace adatape::kernels::ADATAPE_ISA {
 namespace {

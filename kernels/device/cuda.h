@@ -74,12 +74,33 @@ __device__ __forceinline__ float fast_exp2(float x) {
   return y;
 }
 
-/// 16 bytes at once; the address must be a multiple of 16.
+/// 16 bytes of any memory at once; the address must be a multiple of 16.
 __device__ __forceinline__ uint4 load_128(const void* source) {
   return *static_cast<const uint4*>(source);
 }
 __device__ __forceinline__ void store_128(void* destination, uint4 value) {
   *static_cast<uint4*>(destination) = value;
+}
+
+/// 16 bytes of global memory, or zeros if not valid (the source is then not read). A predicate and
+/// no branch: several loads can be under way at once.
+__device__ __forceinline__ uint4 load_global_128(const void* source, bool valid) {
+  uint4 value;
+  asm volatile(
+      "{.reg .pred valid;\n"
+      " setp.ne.b32 valid, %5, 0;\n"
+      " mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
+      " @valid ld.global.v4.b32 {%0, %1, %2, %3}, [%4];}"
+      : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+      : "l"(source), "r"(int(valid))
+      : "memory");
+  return value;
+}
+/// One store, however the value was put together: the compiler would take a uint4 apart.
+__device__ __forceinline__ void store_global_128(void* destination, uint4 value) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(destination), "r"(value.x),
+               "r"(value.y), "r"(value.z), "r"(value.w)
+               : "memory");
 }
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {

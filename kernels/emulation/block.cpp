@@ -1,6 +1,7 @@
 #include "kernels/emulation/block.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "kernels/emulation/shadow.h"
@@ -15,7 +16,8 @@ namespace {
 constexpr size_t kSharedAlignment = 128;
 
 bool same_place(const Site& a, const Site& b) {
-  return a.line() == b.line() && !std::strcmp(a.file_name(), b.file_name());
+  return a.line() == b.line() &&
+         (a.file_name() == b.file_name() || !std::strcmp(a.file_name(), b.file_name()));
 }
 
 std::string text(const Site& site) {
@@ -30,17 +32,16 @@ Block::Block(const Launch& launch, const Settings& settings, Shadow& shadow)
   const dim3 size = launch.block;
   const uint32_t count = size.x * size.y * size.z;
   warps_.resize((count + 31) / 32);
+  threads_.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    Thread& t = threads_.emplace_back();
+    Thread& t = threads_[i];
     t.number = i;
     t.index = dim3(i % size.x, i / size.x % size.y, i / size.x / size.y);
+    t.fiber = &fiber_of_thread(i);
     t.lane = int(i % 32);
     t.warp = &warps_[i / 32];
     t.warp->lanes[t.lane] = &t;
   }
-  order_.resize(count);
-  std::iota(order_.begin(), order_.end(), 0u);
-  if (settings.order == Order::kReversed) std::reverse(order_.begin(), order_.end());
   shared_memory_.resize(launch.shared_bytes + kSharedAlignment);
   const uintptr_t start = reinterpret_cast<uintptr_t>(shared_memory_.data());
   dynamic_shared_ = shared_memory_.data() + (-start) % kSharedAlignment;
@@ -60,9 +61,13 @@ void Block::prepare(dim3 index, int64_t number) {
   number_ = number;
   at_barrier_ = done_ = 0;
   abandoned_ = false;
-  for (Warp& warp : warps_) warp.serial = 0;
+  for (Warp& warp : warps_) {
+    warp.serial = warp.waiting = warp.gone = 0;
+    for (int i = 0; i < 32; ++i) warp.gone |= uint32_t(!warp.lanes[i]) << i;
+  }
+  ready_.clear();
   for (Thread& t : threads_) {
-    t.state = Thread::State::kReady;
+    wake(t);
     std::fill(std::begin(t.seen), std::end(t.seen), 0u);
     t.copies.clear();
     t.groups = 0;
@@ -75,31 +80,35 @@ bool Block::run(dim3 index, int64_t number) {
   prepare(index, number);
   running_block = this;
   while (done_ < threads_.size() && !abandoned_) {
-    if (!step() && !abandoned_) explain_standstill();
+    ready_.empty() ? explain_standstill() : step();
   }
   running_block = nullptr;
-  current_ = nullptr;
   if (abandoned_) {
-    for (Thread& t : threads_) t.fiber.abandon();
+    for (Thread& t : threads_) t.fiber->abandon();
   }
   return !abandoned_;
 }
 
-/// Every thread that can run does so up to its next wait; false if none could.
-bool Block::step() {
-  if (settings_.order == Order::kPermuted) std::shuffle(order_.begin(), order_.end(), random_);
-  bool moved = false;
-  for (uint32_t i : order_) {
-    Thread& t = threads_[i];
-    if (t.state != Thread::State::kReady) continue;
-    moved = true;
-    current_ = &t;
+void Block::wake(Thread& thread) {
+  thread.state = Thread::State::kReady;
+  if (&thread != current_) ready_.push_back(thread.number);
+}
+
+/// Every thread that can run now does so up to its next wait.
+void Block::step() {
+  std::vector<uint32_t> round;
+  round.swap(ready_);
+  std::sort(round.begin(), round.end());
+  if (settings_.order == Order::kReversed) std::reverse(round.begin(), round.end());
+  if (settings_.order == Order::kPermuted) std::shuffle(round.begin(), round.end(), random_);
+  for (uint32_t i : round) {
+    current_ = &threads_[i];
     in_kernel = true;
-    t.fiber.resume(&Block::body, this);
+    current_->fiber->resume(&Block::body, this);
     in_kernel = false;
     if (abandoned_) break;
   }
-  return moved;
+  current_ = nullptr;
 }
 
 void Block::body(void* self) {
@@ -114,6 +123,7 @@ void Block::body(void* self) {
   Thread& t = block.current();
   t.state = Thread::State::kDone;
   ++block.done_;
+  t.warp->gone |= 1u << t.lane;
   // Those that wait for a lane that has left need not wait any longer.
   for (Thread* other : t.warp->lanes) {
     if (other && other->state == Thread::State::kAtCollective) {
@@ -126,7 +136,7 @@ void Block::barrier(const Site& site) {
   Thread& t = current();
   t.site = site;
   t.state = Thread::State::kAtBarrier;
-  if (++at_barrier_ < threads_.size()) return t.fiber.yield();
+  if (++at_barrier_ < threads_.size()) return t.fiber->yield();
   for (const Thread& other : threads_) {
     if (!same_place(other.site, site)) {
       diverge("thread " + std::to_string(t.number) + " waits in " + where(t) + " but thread " +
@@ -134,18 +144,16 @@ void Block::barrier(const Site& site) {
               t);
     }
   }
-  for (Thread& other : threads_) other.state = Thread::State::kReady;
+  for (Thread& other : threads_) wake(other);
   at_barrier_ = 0;
   shadow_.next_epoch();
 }
 
 bool Block::all_arrived(const Warp& warp, uint32_t mask) const {
+  if (mask & ~(warp.waiting | warp.gone)) return false;
   const Collective* first = nullptr;
-  for (int i = 0; i < 32; ++i) {
-    const Thread* lane = mask >> i & 1 ? warp.lanes[i] : nullptr;
-    if (!lane || lane->state == Thread::State::kDone) continue;
-    if (lane->state != Thread::State::kAtCollective) return false;
-    const Collective& c = lane->collective;
+  for (uint32_t left = mask & warp.waiting; left; left &= left - 1) {
+    const Collective& c = warp.lanes[std::countr_zero(left)]->collective;
     if (!first) first = &c;
     if (c.mask != mask || c.operation != first->operation || !same_place(c.site, first->site)) {
       return false;
@@ -156,13 +164,9 @@ bool Block::all_arrived(const Warp& warp, uint32_t mask) const {
 
 void Block::try_complete(Warp& warp, uint32_t mask, Complete complete) {
   if (!all_arrived(warp, mask)) return;
-  uint32_t present = 0;
-  for (int i = 0; i < 32; ++i) {
-    Thread* lane = mask >> i & 1 ? warp.lanes[i] : nullptr;
-    if (!lane || lane->state != Thread::State::kAtCollective) continue;
-    lane->state = Thread::State::kReady;
-    present |= 1u << i;
-  }
+  const uint32_t present = mask & warp.waiting;
+  for (uint32_t left = present; left; left &= left - 1) wake(*warp.lanes[std::countr_zero(left)]);
+  warp.waiting &= ~present;
   if (present) complete(*this, warp, present);
 }
 
@@ -176,11 +180,12 @@ void Block::join(uint32_t mask, const char* operation, const Site& site, const v
   c.code = code;
   c.complete = complete;
   t.state = Thread::State::kAtCollective;
+  t.warp->waiting |= 1u << t.lane;
   if (!(mask >> t.lane & 1)) {
     diverge("thread " + std::to_string(t.number) + " is not in the mask of its own " + where(t), t);
   }
   try_complete(*t.warp, mask, complete);
-  if (t.state != Thread::State::kReady) t.fiber.yield();
+  if (t.state != Thread::State::kReady) t.fiber->yield();
 }
 
 std::string Block::where(const Thread& t) const {
@@ -220,7 +225,7 @@ void Block::explain_standstill() {
 
 void Block::abandon() {
   abandoned_ = true;
-  current().fiber.yield();
+  current().fiber->yield();
   __builtin_unreachable();
 }
 

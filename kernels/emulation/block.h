@@ -32,6 +32,8 @@ struct Collective {
 struct Warp {
   Thread* lanes[32] = {};  // null behind the end of the block
   uint32_t serial = 0;     // of the last __syncwarp that completed
+  uint32_t waiting = 0;    // lanes in a collective
+  uint32_t gone = 0;       // lanes that have left the kernel, or never were
 };
 
 /// A cp.async under way. Groups count how often the thread has committed.
@@ -55,7 +57,7 @@ struct Thread {
   uint32_t seen[32];  // serial of the last __syncwarp through which it knows of a lane's doings
   std::deque<Copy> copies;
   uint64_t groups = 0;
-  Fiber fiber;
+  Fiber* fiber = nullptr;
 };
 
 class Block {
@@ -85,7 +87,8 @@ class Block {
  private:
   static void body(void* block);
   void prepare(dim3 index, int64_t number);
-  bool step();
+  void step();
+  void wake(Thread& thread);
   void try_complete(Warp& warp, uint32_t mask, Complete complete);
   bool all_arrived(const Warp& warp, uint32_t mask) const;
   void explain_standstill();
@@ -94,9 +97,9 @@ class Block {
   const Launch launch_;
   const Settings settings_;
   Shadow& shadow_;
-  std::deque<Thread> threads_;
+  std::vector<Thread> threads_;
   std::vector<Warp> warps_;
-  std::vector<uint32_t> order_;
+  std::vector<uint32_t> ready_;  // threads that can run
   std::mt19937_64 random_;
   std::vector<unsigned char> shared_memory_;
   unsigned char* dynamic_shared_ = nullptr;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <deque>
 #include <new>
 
 namespace adatape::kernels::emulation {
@@ -50,6 +51,12 @@ void Fiber::resume(void (*body)(void*), void* argument) {
 
 void Fiber::yield() {
   if (!_setjmp(inside_)) _longjmp(outside_, 1);
+}
+
+Fiber& fiber_of_thread(size_t number) {
+  static std::deque<Fiber> fibers;
+  while (fibers.size() <= number) fibers.emplace_back();
+  return fibers[number];
 }
 
 }  // namespace adatape::kernels::emulation

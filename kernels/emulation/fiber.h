@@ -38,4 +38,7 @@ class Fiber {
   ucontext_t context_;
 };
 
+/// The fiber of an emulated thread: made once, used by all blocks of all launches.
+Fiber& fiber_of_thread(size_t number);
+
 }  // namespace adatape::kernels::emulation

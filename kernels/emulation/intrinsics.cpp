@@ -148,6 +148,18 @@ void note(const void* address, size_t bytes, Access access, const void* site) {
   block.shadow().access(block, block.current(), address, bytes, access, true, site);
 }
 
+uint4 load_16(const void* source, const void* site) {
+  const OutOfKernel out;
+  note(source, 16, Access::kRead, site);
+  return read_as<uint4>(static_cast<const unsigned char*>(source));
+}
+
+void store_16(void* destination, uint4 value, const void* site) {
+  const OutOfKernel out;
+  note(destination, 16, Access::kWrite, site);
+  std::memcpy(destination, &value, 16);
+}
+
 }  // namespace
 
 template <class T>
@@ -205,16 +217,15 @@ void __syncwarp(uint32_t mask, const Site& site) {
                          complete_syncwarp);
 }
 
-uint4 load_128(const void* source) {
-  const OutOfKernel out;
-  note(source, 16, Access::kRead, __builtin_return_address(0));
-  return read_as<uint4>(static_cast<const unsigned char*>(source));
-}
-
+uint4 load_128(const void* source) { return load_16(source, __builtin_return_address(0)); }
 void store_128(void* destination, uint4 value) {
-  const OutOfKernel out;
-  note(destination, 16, Access::kWrite, __builtin_return_address(0));
-  std::memcpy(destination, &value, 16);
+  store_16(destination, value, __builtin_return_address(0));
+}
+uint4 load_global_128(const void* source, bool valid) {
+  return valid ? load_16(source, __builtin_return_address(0)) : uint4{};
+}
+void store_global_128(void* destination, uint4 value) {
+  store_16(destination, value, __builtin_return_address(0));
 }
 
 void cp_async_16(void* destination, const void* source, bool valid) {

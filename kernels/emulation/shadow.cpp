@@ -82,7 +82,7 @@ void Shadow::refine(Range& range, int shift) {
 void Shadow::access(Block& block, Thread& thread, const void* pointer, size_t bytes, Access access,
                     bool aligned, const void* site) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  if (thread.fiber.owns(address)) return;
+  if (thread.fiber->owns(address)) return;
   Range* range = find(address);
   if (!range || address + bytes > range->end) out_of_range(block, thread, address, access, site);
   const Touch touch{block, thread, *range, address, access, site};

@@ -85,7 +85,7 @@ def op_calls(dtype=torch.float32):
         out, lse = torch.ops.adatape.ragged_attention(*args, **kwargs)
         calls.append(("ragged_attention", args, kwargs))
         calls.append(("ragged_attention_backward", (torch.ones_like(out), *args[:3], out, lse, *args[3:]), kwargs))
-    return calls
+    return calls + [("gelu_tanh", (wide,), {}), ("gelu_tanh_backward", (torch.ones_like(wide), wide), {})]
 
 
 def differentiable(args):

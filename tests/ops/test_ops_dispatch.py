@@ -24,7 +24,7 @@ def test_every_mixture_of_devices_is_refused(ops):
     for name, args, kwargs in op_calls():
         places = tensors_of(args, kwargs)
         for place in places:
-            for chosen in ({place}, set(places) - {place}):
+            for chosen in ({place}, set(places) - {place}) if len(places) > 1 else ():
                 mixed_args, mixed_kwargs = move(args, kwargs, chosen)
                 with pytest.raises(RuntimeError, match=rf"^\[{name}\] \w+ is on (cpu|meta) but \w+ is on (cpu|meta); move"):
                     getattr(ops, name)(*mixed_args, **mixed_kwargs)
