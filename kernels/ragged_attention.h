@@ -2,7 +2,10 @@
 // (its tail).
 #pragma once
 
+#include <cstddef>
+
 #include "kernels/dtype.h"
+#include "kernels/stream.h"
 
 namespace adatape::kernels {
 
@@ -39,5 +42,22 @@ struct RaggedAttentionBackward {
   PackedHeads grad_out;
   PackedHeads grad_query, grad_key, grad_value;
 };
+
+/// Launchers: queue the work on the stream and return. Throw std::runtime_error.
+namespace cuda {
+
+/// max_q, max_k: bounds of the sequences' lengths; they choose kernels, but change no bit of a
+/// result. Widths up to 256. Rows of at most 128 channels that are multiples of 16 bytes, as are
+/// their addresses, run on tensor cores or fused multiply-adds, others on a simple kernel. Rows of
+/// no sequence are left as they are.
+void ragged_attention(const RaggedAttention& p, int64_t max_q, int64_t max_k, Stream stream);
+
+/// Bytes of memory, at a multiple of 8, that the backward needs until it has run.
+size_t ragged_attention_workspace(const RaggedAttention& p);
+
+void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t max_q, int64_t max_k,
+                               void* workspace, Stream stream);
+
+}  // namespace cuda
 
 }  // namespace adatape::kernels

@@ -21,10 +21,9 @@ template <class Engine>
 void tile_backward(const RaggedAttentionBackward& p, QueryStatistics* statistics, int skipped,
                    Stream stream) {
   const RaggedAttention& f = p.forward;
-  constexpr size_t kBytes = tile_backward_shared_bytes<Engine>();
-  launch(tile_grid(f.query_rows, f), 32 * kWarps, kBytes, stream,
+  launch(tile_grid(f.query_rows, f), 32 * kWarps, query_gradient_shared_bytes<Engine>(), stream,
          &ragged_attention_query_gradient<Engine>, p, statistics, skipped);
-  launch(tile_grid(f.key_rows, f), 32 * kWarps, kBytes, stream,
+  launch(tile_grid(f.key_rows, f), 32 * kWarps, key_gradient_shared_bytes<Engine>(), stream,
          &ragged_attention_key_gradient<Engine>, p, statistics, skipped);
 }
 
@@ -45,14 +44,15 @@ void backward(const RaggedAttentionBackward& p, int64_t max_q, int64_t max_k, vo
   if (!fast<T>(p)) return simple_backward<T>(p, statistics, stream);
   with_engine<T>(f.width, [&](auto engine) {
     using Engine = decltype(engine);
-    const size_t limit = device_limits().shared_bytes;
-    if (tile_backward_shared_bytes<Engine>() > limit) {
-      return simple_backward<T>(p, statistics, stream);
-    }
+    constexpr size_t kBytes =
+        std::max(query_gradient_shared_bytes<Engine>(), key_gradient_shared_bytes<Engine>());
+    if (kBytes > device_limits().shared_bytes) return simple_backward<T>(p, statistics, stream);
     if (lengths.shorts) short_backward<Engine, kShortGroup<Engine>>(p, 0, stream);
     if (lengths.longest <= kShortLongest) return;
-    if (lengths.longest <= kGroupRows<4> && short_backward_shared_bytes<Engine, 4>() <= limit) {
-      return short_backward<Engine, 4>(p, lengths.skipped(), stream);
+    if constexpr (kWholeIn64<Engine>) {
+      if (lengths.longest <= kGroupRows<4>) {
+        return short_backward<Engine, 4>(p, lengths.skipped(), stream);
+      }
     }
     tile_backward<Engine>(p, statistics, lengths.skipped(), stream);
   });

@@ -20,8 +20,8 @@ struct Ffma {
   static constexpr int kChunk = C < 32 ? C / 8 : 4;  // channels that a lane takes at a time
   static constexpr int kChunks = C / (8 * kChunk);
 
-  static __device__ __forceinline__ int row(int r) { return lane_index() / 8 + 4 * r; }
-  static __device__ __forceinline__ int column(int c) { return lane_index() % 8 + 8 * c; }
+  static __device__ __forceinline__ int row(int r) { return lane_number() / 8 + 4 * r; }
+  static __device__ __forceinline__ int column(int c) { return lane_number() % 8 + 8 * c; }
 
   template <int kBlocks>
   struct Weights {
@@ -51,8 +51,13 @@ struct Ffma {
     }
   };
 
+  struct Owned {
+    const float* rows;
+    __device__ __forceinline__ explicit Owned(const float* rows) : rows(rows) {}
+  };
+
   template <int kBlocks>
-  static __device__ __forceinline__ void multiply(const float* owned, const float* stream,
+  static __device__ __forceinline__ void multiply(const Owned& owned, const float* stream,
                                                   int blocks, Weights<kBlocks>& weights) {
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
@@ -63,7 +68,7 @@ struct Ffma {
       float x[4][4];
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        unpack<float>(load_128(owned + chunk_offset<float, C>(row(r), chunk)), x[r]);
+        unpack<float>(load_128(owned.rows + chunk_offset<float, C>(row(r), chunk)), x[r]);
       }
 #pragma unroll
       for (int c = 0; c < 2 * kBlocks; ++c) {
@@ -139,7 +144,7 @@ struct Ffma {
       float* to = row_pointer<float>(out, sequence.row(first + row(r)), head);
 #pragma unroll
       for (int n = 0; n < kChunks; ++n) {
-        const int channel = (lane_index() % 8 + 8 * n) * kChunk;
+        const int channel = (lane_number() % 8 + 8 * n) * kChunk;
         if (channel < width) store_chunk(to + channel, sums.value[r][n]);
       }
     }
@@ -150,7 +155,7 @@ struct Ffma {
                                                       int row, Sums& sums) {
 #pragma unroll
     for (int n = 0; n < kChunks; ++n) {
-      const int channel = (lane_index() % 8 + 8 * n) * kChunk;
+      const int channel = (lane_number() % 8 + 8 * n) * kChunk;
       float y[kChunk];
       load_chunk(stream + chunk_offset<float, C>(row, channel / 4) + channel % 4, y);
 #pragma unroll
@@ -171,7 +176,7 @@ struct Ffma {
     y[1] = pair.y;
   }
   static __device__ __forceinline__ void store_chunk(float* p, const float (&y)[4]) {
-    store_128(p, pack<float>(y));
+    store_global_128(p, pack<float>(y));
   }
   static __device__ __forceinline__ void store_chunk(float* p, const float (&y)[2]) {
     *reinterpret_cast<float2*>(p) = make_float2(y[0], y[1]);

@@ -18,17 +18,19 @@ __device__ __forceinline__ float row_delta(const RaggedAttentionBackward& p,
                                            const Sequence& queries, int i, int head) {
   using T = typename Engine::Element;
   constexpr int kLanes = Engine::kLanesPerRow, kPer = kPer16Bytes<T>;
+  const bool exists = i < queries.count;
+  const int row = exists ? queries.row(i) : 0;
+  const T* upstream = row_pointer<T>(p.grad_out, row, head);
+  const T* out = row_pointer<T>(p.forward.out, row, head);
   float total = 0;
-  if (i < queries.count) {
-    const T* upstream = row_pointer<T>(p.grad_out, queries.row(i), head);
-    const T* out = row_pointer<T>(p.forward.out, queries.row(i), head);
-    for (int c = lane_index() % kLanes * kPer; c < p.forward.width; c += kLanes * kPer) {
-      float x[kPer], y[kPer];
-      unpack<T>(load_128(upstream + c), x);
-      unpack<T>(load_128(out + c), y);
 #pragma unroll
-      for (int k = 0; k < kPer; ++k) total = fmaf(x[k], y[k], total);
-    }
+  for (int first = 0; first < Engine::kWidth; first += kLanes * kPer) {
+    const int c = first + lane_number() % kLanes * kPer;
+    float x[kPer], y[kPer];
+    unpack<T>(load_global_128(upstream + c, exists && c < p.forward.width), x);
+    unpack<T>(load_global_128(out + c, exists && c < p.forward.width), y);
+#pragma unroll
+    for (int k = 0; k < kPer; ++k) total = fmaf(x[k], y[k], total);
   }
   return row_sum<kLanes>(total);
 }
@@ -79,8 +81,8 @@ struct QueryGradient {
                                         int blocks, bool masked,
                                         typename Engine::template Weights<kBlocks>& probability,
                                         typename Engine::template Weights<kBlocks>& gradient) {
-    Engine::multiply(queries, keys, blocks, probability);
-    Engine::multiply(upstream, values, blocks, gradient);
+    Engine::multiply(typename Engine::Owned(queries), keys, blocks, probability);
+    Engine::multiply(typename Engine::Owned(upstream), values, blocks, gradient);
     for_each_weight<Engine, kBlocks>(blocks, [&](int r, int c) {
       probability.at(r, c) = exponential<Engine>(probability.at(r, c), step, shift[r]);
     });

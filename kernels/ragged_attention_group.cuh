@@ -24,6 +24,12 @@ constexpr int kGroups = kGroup == 1 ? 4 : 1;
 template <int kGroup>
 constexpr int kGroupBlock = 32 * kGroup* kGroups<kGroup>;
 
+/// Blocks that shall fit a multiprocessor if a thread takes `registers` of its 64 k.
+template <int kGroup>
+constexpr int blocks_for(int registers) {
+  return 65536 / (registers * kGroupBlock<kGroup>);
+}
+
 template <int kGroup>
 __device__ __forceinline__ void synchronise_group() {
   if constexpr (kGroup == 1) {
@@ -42,7 +48,7 @@ struct GroupThread {
   __device__ __forceinline__ GroupThread() {
     group = kGroup == 1 ? warp_index() : 0;
     warp = kGroup == 1 ? 0 : warp_index();
-    thread = kGroup == 1 ? lane_index() : int(threadIdx.x);
+    thread = kGroup == 1 ? lane_number() : int(threadIdx.x);
     item = int64_t(blockIdx.x) * kGroups<kGroup> + group;
   }
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/launch.cuh"
 #include "kernels/ragged_attention_ffma.cuh"
 #include "kernels/ragged_attention_group.cuh"
 #include "kernels/ragged_attention_mma.cuh"
@@ -65,11 +66,11 @@ void with_engine(int64_t width, F f) {
 }
 
 inline dim3 tile_grid(int64_t rows, const RaggedAttention& p) {
-  return dim3(unsigned(slots(rows, p.batch)), unsigned(p.heads));
+  return grid_of(slots(rows, p.batch), p.heads);
 }
 template <int kGroup>
 dim3 group_grid(const RaggedAttention& p) {
-  return dim3(unsigned((p.batch * p.heads + kGroups<kGroup> - 1) / kGroups<kGroup>));
+  return grid_of(ceil_divide(p.batch * p.heads, kGroups<kGroup>));
 }
 
 }  // namespace adatape::kernels::attention

@@ -19,9 +19,9 @@ struct Mma {
   static constexpr int kScratch = 0;      // elements per stream row that accumulate() needs
   static constexpr bool kExact = false;   // probabilities are rounded to 16 bits anyway
 
-  static __device__ __forceinline__ int row(int r) { return lane_index() / 4 + 8 * r; }
+  static __device__ __forceinline__ int row(int r) { return lane_number() / 4 + 8 * r; }
   static __device__ __forceinline__ int column(int c) {
-    return c / 2 * 8 + lane_index() % 4 * 2 + c % 2;
+    return c / 2 * 8 + lane_number() % 4 * 2 + c % 2;
   }
 
   /// One value for each of 16 owned rows and 16 * kBlocks stream rows.
@@ -51,19 +51,27 @@ struct Mma {
     }
   };
 
+  /// 16 owned rows as products take them.
+  struct Owned {
+    uint32_t value[C / 16][4];
+
+    __device__ __forceinline__ explicit Owned(const T* rows) {
+      const int lane = lane_number();
+#pragma unroll
+      for (int k = 0; k < C / 16; ++k) {
+        ldmatrix_x4(value[k], rows + chunk_offset<T, C>(lane % 16, 2 * k + lane / 16));
+      }
+    }
+  };
+
   /// weights = owned rows * (stream rows)^T for the first `blocks` blocks, 0 for the others.
   template <int kBlocks>
-  static __device__ __forceinline__ void multiply(const T* owned, const T* stream, int blocks,
+  static __device__ __forceinline__ void multiply(const Owned& owned, const T* stream, int blocks,
                                                   Weights<kBlocks>& weights) {
-    const int lane = lane_index();
+    const int lane = lane_number();
 #pragma unroll
     for (int n = 0; n < 2 * kBlocks; ++n) {
       for (int i = 0; i < 4; ++i) weights.value[n][i] = 0;
-    }
-    uint32_t a[C / 16][4];
-#pragma unroll
-    for (int k = 0; k < C / 16; ++k) {
-      ldmatrix_x4(a[k], owned + chunk_offset<T, C>(lane % 16, 2 * k + lane / 16));
     }
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
@@ -73,7 +81,7 @@ struct Mma {
         uint32_t x[4];
         const int row = 16 * b + lane / 16 * 8 + lane % 8;
         ldmatrix_x4(x, stream + chunk_offset<T, C>(row, 2 * k + lane / 8 % 2));
-        multiply_pair(weights.value[2 * b], weights.value[2 * b + 1], a[k], x);
+        multiply_pair(weights.value[2 * b], weights.value[2 * b + 1], owned.value[k], x);
       }
     }
   }
@@ -100,7 +108,7 @@ struct Mma {
     for (int n = 0; n < 2 * kBlocks; ++n) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        T* pair = tile + chunk_offset<T, 16 * kBlocks>(row(r), n) + lane_index() % 4 * 2;
+        T* pair = tile + chunk_offset<T, 16 * kBlocks>(row(r), n) + lane_number() % 4 * 2;
         *reinterpret_cast<uint32_t*>(pair) =
             pack<T>(weights.value[n][2 * r], weights.value[n][2 * r + 1]);
       }
@@ -111,7 +119,7 @@ struct Mma {
   template <int kBlocks>
   static __device__ __forceinline__ void accumulate_transposed(const T* tile, int first,
                                                                const T* stream, Sums& sums) {
-    const int lane = lane_index();
+    const int lane = lane_number();
     uint32_t a[4];
     ldmatrix_x4_trans(a, tile + chunk_offset<T, 16 * kBlocks>(lane / 16 * 8 + lane % 8,
                                                               first / 8 + lane / 8 % 2));
@@ -128,17 +136,17 @@ struct Mma {
     for (int n = 0; n < C / 8; ++n) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        T* pair = staging + chunk_offset<T, C>(row(r), n) + lane_index() % 4 * 2;
+        T* pair = staging + chunk_offset<T, C>(row(r), n) + lane_number() % 4 * 2;
         *reinterpret_cast<uint32_t*>(pair) =
             pack<T>(sums.value[n][2 * r], sums.value[n][2 * r + 1]);
       }
     }
     __syncwarp();
-    for (int i = lane_index(); i < 2 * C; i += 32) {
+    for (int i = lane_number(); i < 2 * C; i += 32) {
       const int row = i / (C / 8), chunk = i % (C / 8);
       if (first + row < sequence.count && chunk * 8 < width) {
-        store_128(row_pointer<T>(out, sequence.row(first + row), head) + chunk * 8,
-                  load_128(staging + chunk_offset<T, C>(row, chunk)));
+        store_global_128(row_pointer<T>(out, sequence.row(first + row), head) + chunk * 8,
+                         load_128(staging + chunk_offset<T, C>(row, chunk)));
       }
     }
     __syncwarp();
@@ -156,7 +164,7 @@ struct Mma {
 
   static __device__ __forceinline__ void add_products(const uint32_t (&a)[4], const T* stream,
                                                       Sums& sums) {
-    const int lane = lane_index();
+    const int lane = lane_number();
 #pragma unroll
     for (int n = 0; n < C / 16; ++n) {
       uint32_t x[4];

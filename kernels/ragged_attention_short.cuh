@@ -46,7 +46,8 @@ __global__ void __launch_bounds__(kGroupBlock<kShortGroup<Engine>>)
   for (int first = 16 * self.warp; first < queries.count; first += 16 * kGroup) {
     const auto visible = Visible<Engine>::keys(p.causal, queries, keys, first);
     Softmax<Engine> softmax(p.scale);
-    softmax.template add<R / 16>(query_tile + first * C, key_tile, value_tile, scratch, visible, 0);
+    const typename Engine::Owned own(query_tile + first * C);
+    softmax.template add<R / 16>(own, key_tile, value_tile, scratch, visible, 0);
     softmax.finish(p, queries, visible, first, head, query_tile + first * C);
   }
 }

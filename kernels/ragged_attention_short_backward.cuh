@@ -25,6 +25,11 @@ constexpr size_t short_backward_shared_bytes() {
   return sizeof(typename Engine::Element) * kGroups<kGroup> * kGroupRoom<Engine, kGroup>;
 }
 
+/// Whether a block takes whole sequences of up to 64 rows: not where their tiles would leave room
+/// for one block of four warps on a multiprocessor.
+template <class Engine>
+constexpr bool kWholeIn64 = Engine::kWidth * sizeof(typename Engine::Element) <= 256;
+
 /// dQ of 16 queries; leaves probabilities and score gradients in `room`.
 template <class Engine, int kGroup>
 __device__ __forceinline__ void short_query_gradients(const RaggedAttentionBackward& p,
@@ -83,10 +88,18 @@ __device__ __forceinline__ void short_key_gradients(const RaggedAttentionBackwar
   Engine::store(sums, staging, p.grad_key, head, keys, first, width);
 }
 
+/// Registers that a thread needs.
+template <class Engine, int kGroup>
+constexpr int short_backward_registers() {
+  if (Engine::kExact) return kGroup == 4 || Engine::kWidth > 32 ? 255 : 160;
+  return (kGroup == 4 ? 112 : 84) + Engine::kWidth;
+}
+
 /// Grid: batch * heads / groups in a block, rounded up. Leaves sequences of at most `skipped`
 /// queries and keys, and those that are too long, to other kernels.
 template <class Engine, int kGroup>
-__global__ void __launch_bounds__(kGroupBlock<kGroup>)
+__global__ void __launch_bounds__(kGroupBlock<kGroup>,
+                                  blocks_for<kGroup>(short_backward_registers<Engine, kGroup>()))
     ragged_attention_short_backward(RaggedAttentionBackward p, int skipped) {
   using T = typename Engine::Element;
   constexpr int C = Engine::kWidth, R = kGroupRows<kGroup>;

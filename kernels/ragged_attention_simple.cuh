@@ -17,7 +17,7 @@ struct Row {
     Row x;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const int c = lane_index() + 32 * i;
+      const int c = lane_number() + 32 * i;
       x.value[i] = c < width ? widen(row_pointer<T>(tensor, row, head)[c]) : 0;
     }
     return x;
@@ -27,7 +27,7 @@ struct Row {
                                         float factor) const {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const int c = lane_index() + 32 * i;
+      const int c = lane_number() + 32 * i;
       if (c < width) row_pointer<T>(tensor, row, head)[c] = narrow<T>(value[i] * factor);
     }
   }
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(32 * kWarps) ragged_attention_simple(RaggedAtt
     }
     out.store<T>(p.out, queries.row(i), head, width, visible ? 1 / sum : 1);
     const float lse = sum == 0 ? __builtin_nanf("") : top + logf(sum);
-    if (lane_index() == 0) {
+    if (lane_number() == 0) {
       static_cast<float*>(p.lse)[head * p.query_rows + queries.row(i)] = visible ? lse : -kInfinity;
     }
   });
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     }
     const float inverse = visible ? 1 / sum : 0;
     gradient.store<T>(p.grad_query, row, head, width, scale * inverse);
-    if (lane_index() == 0) statistics[head * f.query_rows + row] = {delta, inverse};
+    if (lane_number() == 0) statistics[head * f.query_rows + row] = {delta, inverse};
   });
 }
 

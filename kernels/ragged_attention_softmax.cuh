@@ -130,8 +130,9 @@ struct Softmax {
 
   /// Takes in a tile of keys and values that starts at key `first`.
   template <int kBlocks>
-  __device__ __forceinline__ void add(const T* queries, const T* keys, const T* values, T* scratch,
-                                      const Visible<Engine>& visible, int first) {
+  __device__ __forceinline__ void add(const typename Engine::Owned& queries, const T* keys,
+                                      const T* values, T* scratch, const Visible<Engine>& visible,
+                                      int first) {
     const int blocks = visible.blocks(first, kBlocks);
     if (visible.whole(first, kBlocks)) {  // compiled for itself, without masks and branches
       add_blocks<kBlocks>(queries, keys, values, scratch, visible, first, kBlocks, false);
@@ -151,7 +152,7 @@ struct Softmax {
       out.scale_row(r, 1 / total);
       if (!seen) out.clear_row(r);
       const int i = first + Engine::row(r);
-      if (lane_index() % Engine::kLanesPerRow == 0 && i < queries.count) {
+      if (lane_number() % Engine::kLanesPerRow == 0 && i < queries.count) {
         // All scores -inf: the probabilities are 0 / 0, and lse says so, too.
         const float shift = Engine::kExact ? top[r] * step : top[r] * step * kLn2;
         const float lse = total == 0 ? __builtin_nanf("") : shift + logf(total);
@@ -163,9 +164,10 @@ struct Softmax {
 
  private:
   template <int kBlocks>
-  __device__ __forceinline__ void add_blocks(const T* queries, const T* keys, const T* values,
-                                             T* scratch, const Visible<Engine>& visible, int first,
-                                             int blocks, bool masked) {
+  __device__ __forceinline__ void add_blocks(const typename Engine::Owned& queries, const T* keys,
+                                             const T* values, T* scratch,
+                                             const Visible<Engine>& visible, int first, int blocks,
+                                             bool masked) {
     typename Engine::template Weights<kBlocks> weights;
     Engine::multiply(queries, keys, blocks, weights);
     if (negative) {

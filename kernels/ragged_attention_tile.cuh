@@ -10,6 +10,13 @@ namespace adatape::kernels::attention {
 template <class Engine>
 constexpr int kStageKeys = Engine::kExact ? 32 : 64;
 
+/// Blocks that shall fit a multiprocessor: as many as leave each thread the registers that it
+/// needs.
+template <class Engine>
+constexpr int kTileBlocks = Engine::kExact || Engine::kWidth > 64 ? 2
+                            : Engine::kWidth > 32                 ? 3
+                                                                  : 4;
+
 /// Dynamic shared memory of the kernel.
 template <class Engine>
 constexpr size_t tile_shared_bytes() {
@@ -21,7 +28,7 @@ constexpr size_t tile_shared_bytes() {
 /// Grid: slots(query rows, batch) x heads. Sequences with at most `skipped` queries and keys are
 /// another kernel's.
 template <class Engine>
-__global__ void __launch_bounds__(32 * kWarps, Engine::kWidth <= 64 && !Engine::kExact ? 4 : 2)
+__global__ void __launch_bounds__(32 * kWarps, kTileBlocks<Engine>)
     ragged_attention_tile(RaggedAttention p, int skipped) {
   using T = typename Engine::Element;
   constexpr int C = Engine::kWidth, kStage = kStageKeys<Engine>, kThreads = 32 * kWarps;
@@ -38,19 +45,24 @@ __global__ void __launch_bounds__(32 * kWarps, Engine::kWidth <= 64 && !Engine::
   const int last = min(tile.first + kTileRows, queries.count) - 1;
   const int steps = (keys_of(p.causal, queries.count, keys.count, last).end + kStage - 1) / kStage;
   T* const own = shared + 16 * warp_index() * C;
+  const auto visible = Visible<Engine>::keys(p.causal, queries, keys, first);
+  Softmax<Engine> softmax(p.scale);
   if (steps > 0) {
     load_rows<T, C, kThreads>(shared, p.query, head, queries, tile.first, kTileRows, width,
                               int(threadIdx.x));
+    cp_async_commit();
     load_stage<T, C, kStage>(stages, 0, p.key, p.value, head, keys, width);
-  }
-  const auto visible = Visible<Engine>::keys(p.causal, queries, keys, first);
-  Softmax<Engine> softmax(p.scale);
-  for (int t = 0; t < steps; ++t) {
-    cp_async_wait<0>();
-    __syncthreads();  // all copies of step t have landed, and nobody reads step t - 1 any more
-    if (t + 1 < steps) load_stage<T, C, kStage>(stages, t + 1, p.key, p.value, head, keys, width);
-    const T* stage = stages + t % 2 * (2 * kStage * C);
-    softmax.template add<kStage / 16>(own, stage, stage + kStage * C, scratch, visible, t * kStage);
+    cp_async_wait<1>();
+    __syncthreads();
+    const typename Engine::Owned owned(own);
+    for (int t = 0; t < steps; ++t) {
+      cp_async_wait<0>();
+      __syncthreads();  // all copies of step t have landed, and nobody reads step t - 1 any more
+      if (t + 1 < steps) load_stage<T, C, kStage>(stages, t + 1, p.key, p.value, head, keys, width);
+      const T* stage = stages + t % 2 * (2 * kStage * C);
+      softmax.template add<kStage / 16>(owned, stage, stage + kStage * C, scratch, visible,
+                                        t * kStage);
+    }
   }
   if (first < queries.count) softmax.finish(p, queries, visible, first, head, own);
 }

@@ -8,17 +8,27 @@
 
 namespace adatape::kernels::attention {
 
-/// Rows of a stage, fewer where two sums of the width and two tiles of weights share the registers.
+/// Rows of a stage: fewer where sums (of keys: two) and two tiles of weights share the registers.
 template <class Engine>
-constexpr int kStageRows = Engine::kExact || Engine::kWidth > 64 ? 32 : 64;
+constexpr int kStageKeysBackward = Engine::kExact || Engine::kWidth > 64 ? 32 : 64;
+template <class Engine>
+constexpr int kStageQueries =
+    !Engine::kExact && Engine::kWidth > 96 ? 16 : kStageKeysBackward<Engine>;
 
-/// Dynamic shared memory of both kernels.
-template <class Engine>
-constexpr size_t tile_backward_shared_bytes() {
-  constexpr int kStage = kStageRows<Engine>;
+/// Dynamic shared memory of the two kernels.
+template <class Engine, int kStage>
+constexpr size_t stage_shared_bytes() {
   return sizeof(typename Engine::Element) *
-             (Engine::kWidth * (2 * kTileRows + 4 * kStage) + kWarps * Engine::kScratch * kStage) +
-         2 * kStage * sizeof(float4);
+         (Engine::kWidth * (2 * kTileRows + 4 * kStage) + kWarps * Engine::kScratch * kStage);
+}
+template <class Engine>
+constexpr size_t query_gradient_shared_bytes() {
+  return stage_shared_bytes<Engine, kStageKeysBackward<Engine>>();
+}
+template <class Engine>
+constexpr size_t key_gradient_shared_bytes() {
+  return stage_shared_bytes<Engine, kStageQueries<Engine>>() +
+         2 * kStageQueries<Engine> * sizeof(float4);
 }
 
 /// dQ, and what the other kernel needs of each query: statistics [H, Tq].
@@ -29,7 +39,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2)
     ragged_attention_query_gradient(RaggedAttentionBackward p, QueryStatistics* statistics,
                                     int skipped) {
   using T = typename Engine::Element;
-  constexpr int C = Engine::kWidth, kStage = kStageRows<Engine>, kThreads = 32 * kWarps;
+  constexpr int C = Engine::kWidth, kStage = kStageKeysBackward<Engine>, kThreads = 32 * kWarps;
   constexpr int kBlocks = kStage / 16;
   DYNAMIC_SHARED(T, shared);
   T *const upstream_tile = shared + kTileRows * C, *const stages = upstream_tile + kTileRows * C;
@@ -68,7 +78,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2)
   for (int r = 0; r < Engine::kRows; ++r) {
     inverses[r] = gradient.inverse(r);
     const int i = first + Engine::row(r);
-    if (lane_index() % Engine::kLanesPerRow == 0 && i < queries.count) {
+    if (lane_number() % Engine::kLanesPerRow == 0 && i < queries.count) {
       statistics[head * f.query_rows + queries.row(i)] = {gradient.delta[r], inverses[r]};
     }
   }
@@ -109,8 +119,8 @@ struct KeyGradient {
                                              T* scratch, const Visible<Engine>& visible, int first,
                                              int blocks, bool masked) {
     typename Engine::template Weights<kBlocks> probability, gradient;
-    Engine::multiply(keys, queries, blocks, probability);
-    Engine::multiply(values, upstream, blocks, gradient);
+    Engine::multiply(typename Engine::Owned(keys), queries, blocks, probability);
+    Engine::multiply(typename Engine::Owned(values), upstream, blocks, gradient);
     for_each_column<Engine, kBlocks>(blocks, [&](int c) {
       const float4 query = statistics[Engine::column(c)];
 #pragma unroll
@@ -136,7 +146,7 @@ __device__ __forceinline__ void load_statistics(float4* stages, int t,
                                                 const RaggedAttentionBackward& p,
                                                 const QueryStatistics* statistics,
                                                 const Sequence& queries, int head) {
-  constexpr int kStage = kStageRows<Engine>;
+  constexpr int kStage = kStageQueries<Engine>;
   if (int(threadIdx.x) >= kStage) return;
   const int i = t * kStage + int(threadIdx.x);
   float4 query = make_float4(0, 0, 0, 0);
@@ -151,11 +161,11 @@ __device__ __forceinline__ void load_statistics(float4* stages, int t,
 
 /// dK and dV. Grid: slots(key rows, batch) x heads. Runs behind the other kernel.
 template <class Engine>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, 2)
     ragged_attention_key_gradient(RaggedAttentionBackward p, const QueryStatistics* statistics,
                                   int skipped) {
   using T = typename Engine::Element;
-  constexpr int C = Engine::kWidth, kStage = kStageRows<Engine>, kThreads = 32 * kWarps;
+  constexpr int C = Engine::kWidth, kStage = kStageQueries<Engine>, kThreads = 32 * kWarps;
   DYNAMIC_SHARED(T, shared);
   T *const value_tile = shared + kTileRows * C, *const stages = value_tile + kTileRows * C;
   T* const scratches = stages + 4 * kStage * C;

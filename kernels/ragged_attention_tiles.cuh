@@ -2,18 +2,16 @@
 // tiles of rows in shared memory.
 #pragma once
 
-#include "kernels/device.h"
 #include "kernels/ragged_attention.h"
+#include "kernels/warp.cuh"
 
 namespace adatape::kernels::attention {
 
-constexpr uint32_t kWarp = 0xffffffffu;
 constexpr int kTileRows = 64;  // rows that a block of the tile kernels owns, 16 for each warp
 constexpr int kWarps = 4;
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 constexpr float kInfinity = __builtin_inff();
 
-__device__ __forceinline__ int lane_index() { return int(threadIdx.x % 32); }
 __device__ __forceinline__ int warp_index() { return int(threadIdx.x / 32); }
 
 /// One side (queries or keys) of one sequence.
@@ -52,9 +50,9 @@ constexpr int64_t slots(int64_t rows, int64_t batch) { return rows / kTileRows +
 __device__ __forceinline__ OwnedTile find_tile(const RaggedRows& rows, int batch, int slot) {
   int first = 0, count = batch;  // the last sequence with first_slot <= slot is in [first, +count)
   while (count > 1) {
-    const int step = (count + 31) / 32, probe = lane_index() * step;
+    const int step = (count + 31) / 32, probe = lane_number() * step;
     const bool before = probe < count && first_slot(rows, first + probe) <= slot;
-    const int skipped = (__popc(__ballot_sync(kWarp, before)) - 1) * step;
+    const int skipped = (__popc(__ballot_sync(kAllLanes, before)) - 1) * step;
     first += skipped;
     count = min(step, count - skipped);
   }
@@ -113,13 +111,13 @@ __device__ __forceinline__ void load_stage(T* stages, int t, const PackedHeads& 
 template <int kLanes>
 __device__ __forceinline__ float row_sum(float x) {
 #pragma unroll
-  for (int bit = 1; bit < kLanes; bit *= 2) x += __shfl_xor_sync(kWarp, x, bit);
+  for (int bit = 1; bit < kLanes; bit *= 2) x += __shfl_xor_sync(kAllLanes, x, bit);
   return x;
 }
 template <int kLanes>
 __device__ __forceinline__ float row_max(float x) {
 #pragma unroll
-  for (int bit = 1; bit < kLanes; bit *= 2) x = fmaxf(x, __shfl_xor_sync(kWarp, x, bit));
+  for (int bit = 1; bit < kLanes; bit *= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, bit));
   return x;
 }
 

@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/table.h"
 #include "kernels/device.h"
-#include "kernels/ragged_attention_cuda.h"
+#include "kernels/ragged_attention.h"
 
 namespace adatape::kernels {
 namespace {
@@ -167,9 +167,9 @@ EmulatedAttention emulate(const AttentionProblem& p, const emulation::Settings& 
   const RaggedAttentionBackward b = parameters(p, place, room);
   const int max_q = longest ? longest : longest_of(p.queries);
   const int max_k = longest ? longest : longest_of(p.keys);
-  ragged_attention_cuda(b.forward, max_q, max_k, nullptr);
-  void* workspace = room("workspace", ragged_attention_workspace(b.forward));
-  ragged_attention_backward_cuda(b, max_q, max_k, workspace, nullptr);
+  cuda::ragged_attention(b.forward, max_q, max_k, nullptr);
+  void* workspace = room("workspace", cuda::ragged_attention_workspace(b.forward));
+  cuda::ragged_attention_backward(b, max_q, max_k, workspace, nullptr);
   EmulatedAttention run{results_of(p, b), machine.text()};
   const double poison = p.config.dtype == DType::kFloat32    ? __uint_as_float(0xa5a5a5a5u)
                         : p.config.dtype == DType::kBFloat16 ? bfloat16_value(0xa5a5)

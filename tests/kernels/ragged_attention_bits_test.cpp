@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "kernels/device.h"
-#include "kernels/ragged_attention_cuda.h"
+#include "kernels/ragged_attention.h"
 #include "tests/kernels/attention_run.h"
 
 namespace adatape::kernels {

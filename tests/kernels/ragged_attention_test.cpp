@@ -13,7 +13,21 @@ const std::vector<DType> kTypes = {DType::kFloat32, DType::kBFloat16, DType::kFl
 const std::vector<int> kLengths = {0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 206, 257};
 const std::vector<int> kShortLengths = {0, 1, 15, 16, 17, 31, 32, 2, 7};
 
+std::string describe(const AttentionCase& c) {
+  const char* types[] = {"float32", "float64", "bfloat16", "float16"};
+  std::string text = types[int(c.dtype)] + std::string(" width ") + std::to_string(c.width);
+  if (c.causal) text += " causal";
+  const auto add = [&](const char* name, const std::vector<int>& lengths) {
+    text += name;
+    for (size_t i = 0; i < lengths.size() && i < 20; ++i) text += " " + std::to_string(lengths[i]);
+  };
+  add(", queries", c.queries);
+  add(", keys", c.keys);
+  return text;
+}
+
 void expect_right(const AttentionCase& config, const emulation::Settings& settings = {}) {
+  SCOPED_TRACE(describe(config));
   const AttentionProblem problem(config);
   const AttentionResults exact = attention_in_float64(problem);
   const NaiveAttention naive = attention_naive(problem);
@@ -164,7 +178,7 @@ TEST(RaggedAttention, TakesNothing) {
 
 TEST(RaggedAttention, RefusesFloat64) {
   AttentionProblem problem({.dtype = DType::kFloat64, .queries = {3}});
-  EXPECT_THROW(emulate(problem), std::invalid_argument);
+  EXPECT_THROW(emulate(problem), std::runtime_error);
 }
 
 }  // namespace
