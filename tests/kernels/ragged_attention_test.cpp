@@ -98,12 +98,15 @@ TEST(RaggedAttention, TakesEveryOtherWidth) {
       expect_right({.dtype = dtype, .width = width, .queries = {12, 0, 17, 1}});
     }
     for (int width : {1, 7, 20, 100, 136, 200, 256}) {
-      expect_right({.dtype = dtype, .width = width, .queries = {5, 0, 17}, .key_tails = true});
-      expect_right({.dtype = dtype,
-                    .width = width,
-                    .queries = {5, 70, 8},
-                    .keys = {9, 3, 0},
-                    .causal = true});
+      AttentionCase c{.dtype = dtype, .width = width, .heads = width < 16 ? 8 : 2};
+      c.queries = {5, 0, 17};
+      c.key_tails = true;
+      expect_right(c);
+      c.queries = {5, 70, 8};
+      c.keys = {9, 3, 0};
+      c.key_tails = false;
+      c.causal = true;
+      expect_right(c);
     }
   }
 }
