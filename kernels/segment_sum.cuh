@@ -19,13 +19,18 @@ __device__ __forceinline__ void sum_pairs(const SegmentSum& p, int64_t begin, in
                                           int64_t column, float (&sum)[kColumns]) {
   const Source* source = static_cast<const Source*>(p.source) + column;
   for (int64_t i = begin; i < end; i += kPairsInFlight) {
+    int64_t row[kPairsInFlight];
     float value[kPairsInFlight][kColumns], scale[kPairsInFlight];
 #pragma unroll
     for (int j = 0; j < kPairsInFlight; ++j) {
       const bool exists = i + j < end;
-      const int64_t row = exists ? p.row[i + j] : 0;
-      scale[j] = !exists ? 0.0f : p.scale32 ? p.scale32[i + j] : 1.0f;
-      load_columns(source + row * p.source_row_stride, exists && column < p.width, value[j]);
+      row[j] = exists ? p.row[i + j] : 0;
+      scale[j] = exists && p.scale32 ? p.scale32[i + j] : 1.0f;
+    }
+#pragma unroll
+    for (int j = 0; j < kPairsInFlight; ++j) {
+      const bool valid = i + j < end && column < p.width;
+      load_columns(source + row[j] * p.source_row_stride, valid, value[j]);
     }
 #pragma unroll
     for (int j = 0; j < kPairsInFlight; ++j) {
@@ -45,7 +50,7 @@ __device__ __forceinline__ void store_segment(const SegmentSum& p, int64_t segme
 /// A block has as many segments as warps. Short ones are a warp's own; for a long one all warps
 /// take a block of pairs each, and the first adds up what they found, in the order of the pairs.
 template <class Source, class Out, bool kWide>
-__global__ void __launch_bounds__(kSumThreads) sum_segments(SegmentSum p, int64_t segments) {
+__global__ void __launch_bounds__(kSumThreads, 3) sum_segments(SegmentSum p, int64_t segments) {
   constexpr int kColumns = kLaneColumns<kWide, Source, Out>;
   __shared__ float partial[kSumWarps][kColumns][kWarp];
   const int lane = lane_number(), warp = int(threadIdx.x) / kWarp;
@@ -77,7 +82,7 @@ __global__ void __launch_bounds__(kSumThreads) sum_segments(SegmentSum p, int64_
 
 /// One warp makes kWarp * kColumns columns of a bank row; it looks at 32 slots at a time.
 template <class Source, class Out, bool kWide>
-__global__ void __launch_bounds__(kSumThreads) scatter_tape(TapeScatter p) {
+__global__ void __launch_bounds__(kSumThreads, 4) scatter_tape(TapeScatter p) {
   constexpr int kColumns = kLaneColumns<kWide, Source, Out>;
   const int lane = lane_number();
   const uint32_t bank_row = warp_number(), rows = uint32_t(p.rows), merge = uint32_t(p.merge);

@@ -10,11 +10,11 @@ namespace adatape::kernels {
 
 constexpr int kTapeThreads = 256;
 constexpr int kTapeWarps = kTapeThreads / kWarp;
-constexpr int kRowsInFlight = 4;
+constexpr int kRowsInFlight = 4;  // of 16 bytes: what 64 registers a thread hold
 
 /// One warp makes kWarp * kColumns columns of a tape row.
 template <class E, bool kWide>
-__global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p) {
+__global__ void __launch_bounds__(kTapeThreads, 4) gather_tape(TapeGather p) {
   constexpr int kColumns = kLaneColumns<kWide, E>;
   const int64_t r = warp_number();
   const int64_t column = (int64_t(blockIdx.y) * kWarp + lane_number()) * kColumns;
@@ -26,12 +26,17 @@ __global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p) {
     const E* values = static_cast<const E*>(p.values) + b * p.values_batch_stride + column;
     const float* weight = static_cast<const float*>(p.weight) + first;
     for (int64_t k = 0; k < p.merge; k += kRowsInFlight) {
+      int64_t row[kRowsInFlight];
       float value[kRowsInFlight][kColumns], w[kRowsInFlight];
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
-        const int64_t row = k + j < p.merge ? p.index[first + k + j] : -1;
-        w[j] = row >= 0 ? weight[k + j] : 0.0f;
-        load_columns(values + row * p.values_row_stride, row >= 0 && column < p.width, value[j]);
+        row[j] = k + j < p.merge ? p.index[first + k + j] : -1;
+        w[j] = row[j] >= 0 ? weight[k + j] : 0.0f;
+      }
+#pragma unroll
+      for (int j = 0; j < kRowsInFlight; ++j) {
+        const bool valid = row[j] >= 0 && column < p.width;
+        load_columns(values + row[j] * p.values_row_stride, valid, value[j]);
       }
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
@@ -44,7 +49,8 @@ __global__ void __launch_bounds__(kTapeThreads) gather_tape(TapeGather p) {
 
 /// One warp makes the gradients of a step's weights.
 template <class E, bool kWide>
-__global__ void __launch_bounds__(kTapeThreads) gather_weight_gradient(TapeGatherBackwardWeight p) {
+__global__ void __launch_bounds__(kTapeThreads, 4)
+    gather_weight_gradient(TapeGatherBackwardWeight p) {
   constexpr int kColumns = kLaneColumns<kWide, E>;
   const TapeGather& f = p.forward;
   const int lane = lane_number();
@@ -56,14 +62,19 @@ __global__ void __launch_bounds__(kTapeThreads) gather_weight_gradient(TapeGathe
   const E* values = static_cast<const E*>(f.values) + b * f.values_batch_stride;
   const E* upstream = static_cast<const E*>(p.grad_tape) + (f.offsets[b] + t) * p.grad_row_stride;
   for (int64_t k = 0; k < f.merge; k += kRowsInFlight) {
+    int64_t row[kRowsInFlight];
     float dot[kRowsInFlight] = {};
+#pragma unroll
+    for (int j = 0; j < kRowsInFlight; ++j) {
+      row[j] = taken && k + j < f.merge ? f.index[first + k + j] : -1;
+    }
+#pragma unroll 1  // more of it at once spills
     for (int64_t column = lane * kColumns; taken && column < f.width; column += kWarp * kColumns) {
       float g[kColumns], value[kRowsInFlight][kColumns];
       load_columns(upstream + column, true, g);
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
-        const int64_t row = k + j < f.merge ? f.index[first + k + j] : -1;
-        load_columns(values + row * f.values_row_stride + column, row >= 0, value[j]);
+        load_columns(values + row[j] * f.values_row_stride + column, row[j] >= 0, value[j]);
       }
 #pragma unroll
       for (int j = 0; j < kRowsInFlight; ++j) {
@@ -73,8 +84,7 @@ __global__ void __launch_bounds__(kTapeThreads) gather_weight_gradient(TapeGathe
 #pragma unroll
     for (int j = 0; j < kRowsInFlight; ++j) {
       const float total = warp_sum(dot[j]);
-      if (lane != j || k + j >= f.merge) continue;
-      grad[k + j] = taken && f.index[first + k + j] >= 0 ? total : 0.0f;
+      if (lane == j && k + j < f.merge) grad[k + j] = row[j] >= 0 ? total : 0.0f;
     }
   }
 }

@@ -3,15 +3,16 @@
 Compiles each kernels/*.cu for every architecture, reads the code with cuobjdump and nvdisasm, and checks it against
 kernels/budget.yaml. Exit codes: 0 within the budget, 1 not, 69 a tool is missing.
 
-    scripts/kernel_table.py                      checks, and prints what exceeds the budget
-    scripts/kernel_table.py --table              prints the table, in Markdown
-    scripts/kernel_table.py tape_select ...      only these sources
+    scripts/kernel_table.py                      checks the budget, and that the table in docs/kernels.md is current
+    scripts/kernel_table.py --write              checks the budget, and writes the table
+    scripts/kernel_table.py tape_select ...      checks only these sources, and prints their table
 """
 import argparse
 import concurrent.futures
 import dataclasses
 import fnmatch
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -25,12 +26,18 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FLAGS = ["-std=c++20", "-O3", "-cubin", "-lineinfo", "-Werror", "all-warnings", f"-I{ROOT}"]
-# Kinds of instructions, by the whole mnemonic: a prefix of it would count LDSM as LDS.
+# Kinds of instructions, by the whole mnemonic: a prefix of it would count LDSM as LDS. div64: calls of the
+# compiler's subroutine for 64-bit integer division.
 INSTRUCTIONS = {
-    "HMMA": r"HMMA(\..*)?", "LDSM": r"LDSM(\..*)?", "LDGSTS": r"LDGSTS(\..*)?", "LDG.128": r"LDG\..*\b128\b.*",
-    "LDS.128": r"LDS\..*\b128\b.*", "STG.128": r"STG\..*\b128\b.*", "LDL": r"LDL(\..*)?", "STL": r"STL(\..*)?",
-    "BAR": r"BAR\..*", "REDUX": r"C?REDUX(\..*)?", "CALL": r"CALL\..*",
+    "HMMA": r"HMMA\b.*", "LDSM": r"LDSM\b.*", "LDGSTS": r"LDGSTS\b.*", "LDG.128": r"LDG\.\S*\b128\b.*",
+    "LDS.128": r"LDS\.\S*\b128\b.*", "STG.128": r"STG\.\S*\b128\b.*", "LDL": r"LDL\b.*", "STL": r"STL\b.*",
+    "BAR": r"BAR\..*", "REDUX": r"C?REDUX\b.*", "div64": r"CALL\..*\$.*(div|rem)_[su]64.*",
 }
+
+
+DOCS = ROOT / "docs/kernels.md"
+MARKS = ("<!-- scripts/kernel_table.py --write: begin -->", "<!-- end -->")
+RESERVED = 1024  # bytes of a block's shared memory that the driver takes; from sm_90 on cuobjdump counts them
 
 
 class MissingTool(Exception):
@@ -110,10 +117,24 @@ def read_cubin(cubin, arch):
     for line in run(tool("nvdisasm"), "-c", str(cubin)).splitlines():
         if section := re.match(r"\s*\.section\s+\.text\.(\S+?),", line):
             current = counts.get(section[1])
-        elif current is not None and (code := re.match(r"\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", line)):
+        elif current is not None and (code := re.match(r"\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?(\S.*);", line)):
             current.update(kind for kind, pattern in INSTRUCTIONS.items() if re.fullmatch(pattern, code[1]))
     names = demangle(list(counts)) if counts else {}
-    return [Kernel(names[name], arch, *map(int, numbers), counts[name]) for name, *numbers in found]
+    kernels = [Kernel(names[name], arch, *map(int, numbers), counts[name]) for name, *numbers in found]
+    for kernel in kernels:
+        if arch != "sm_80" and kernel.shared:
+            kernel.shared -= RESERVED
+    return kernels
+
+
+def limit(entry, key, arch):
+    """A budget's number: one for all architectures, or one for each."""
+    value = entry.get(key)
+    return value.get(arch) if isinstance(value, dict) else value
+
+
+def dynamic_shared(kernel):
+    return limit(kernel.entry or {}, "dynamic_shared", kernel.arch) or 0
 
 
 def add_occupancy(kernels, cache):
@@ -124,15 +145,9 @@ def add_occupancy(kernels, cache):
         include = Path(tool("nvcc")).resolve().parent.parent / "include"
         run("g++", "-O1", "-isystem", str(include), str(source), "-o", str(program))
     asked = [k for k in kernels if k.entry]
-    lines = [f"{k.arch[3:-1]} {k.registers} {k.shared} {k.entry.get('dynamic_shared', 0)} {k.entry['threads']}" for k in asked]
+    lines = [f"{k.arch[3:-1]} {k.registers} {k.shared} {dynamic_shared(k)} {k.entry['threads']}" for k in asked]
     for kernel, answer in zip(asked, run(str(program), input="\n".join(lines) + "\n").split()):
         kernel.blocks = int(answer)
-
-
-def limit(entry, key, arch):
-    """A budget's number: one for all architectures, or one for each."""
-    value = entry.get(key)
-    return value.get(arch) if isinstance(value, dict) else value
 
 
 def violations(kernel):
@@ -160,14 +175,34 @@ def violations(kernel):
             yield f"{kind}: {seen[kind]} instructions, must be at least {count}"
 
 
+def joined(values):
+    """One number for all architectures, or one for each."""
+    return str(values[0]) if len(set(values)) == 1 else " / ".join(map(str, values))
+
+
 def table(kernels):
+    """Lines of Markdown, one a kernel; the first names the compiler."""
+    release = re.search(r"release ([\d.]+)", run(tool("nvcc"), "--version"))[1]
     kinds = [kind for kind in INSTRUCTIONS if any(k.instructions[kind] for k in kernels)]
-    yield "| kernel | arch | registers | shared | dynamic | blocks/SM | " + " | ".join(kinds) + " |"
-    yield "|---" * (6 + len(kinds)) + "|"
-    for k in kernels:
-        dynamic = (k.entry or {}).get("dynamic_shared", 0)
-        numbers = (k.registers, k.shared, dynamic, k.blocks, *(k.instructions[kind] for kind in kinds))
-        yield f"| `{k.name}` | {k.arch} | " + " | ".join(map(str, numbers)) + " |"
+    yield f"nvcc {release}; where {' / '.join(ARCHITECTURES)} differ, all three numbers."
+    yield ""
+    yield "| kernel | registers | static shared | dynamic shared | blocks an SM | " + " | ".join(kinds) + " |"
+    yield "|---" * (5 + len(kinds)) + "|"
+    for name, group in itertools.groupby(kernels, lambda k: k.name):
+        group = list(group)
+        columns = [[k.registers for k in group], [k.shared for k in group], [dynamic_shared(k) for k in group],
+                   [k.blocks for k in group], *([k.instructions[kind] for k in group] for kind in kinds)]
+        yield f"| `{name}` | " + " | ".join(map(joined, columns)) + " |"
+
+
+def table_in_docs(lines=None):
+    """The table's lines as the document has them; written anew if given."""
+    text = DOCS.read_text()
+    begin, end = (text.index(mark) for mark in MARKS)
+    begin += len(MARKS[0])
+    if lines:
+        DOCS.write_text(text[:begin] + "\n" + "\n".join(lines) + "\n" + text[end:])
+    return text[begin:end].strip().splitlines()
 
 
 def measure(sources, cache, jobs):
@@ -187,7 +222,7 @@ def measure(sources, cache, jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", help="names of kernels/*.cu without the suffix; all unless given")
-    parser.add_argument("--table", action="store_true", help="print the table, in Markdown")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/kernels.md")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--cache", type=Path, default=Path(os.environ.get("ADATAPE_BUILD") or ROOT / "build") / "cubins",
                         help="where compiled code is kept")
@@ -198,9 +233,14 @@ def main():
     except MissingTool as error:
         print(f"kernel_table: {error}", file=sys.stderr)
         return 69
-    if options.table:
-        print("\n".join(table(kernels)))
     bad = [f"{k.name} ({k.arch}): {what}" for k in kernels for what in violations(k)]
+    lines = list(table(kernels))
+    if options.sources:
+        print("\n".join(lines))
+    elif options.write:
+        table_in_docs(lines)
+    elif (old := table_in_docs()) != lines and old[:1] == lines[:1]:  # another compiler makes other code
+        bad.append("docs/kernels.md: the table is not current; run scripts/kernel_table.py --write")
     print("\n".join(bad), file=sys.stderr, end="\n" if bad else "")
     return 1 if bad else 0
 

@@ -17,11 +17,12 @@ struct Segments {
   std::vector<int64_t> row, start, out_row;
   std::vector<float> scale;
 
-  Segments(std::vector<int> n, int64_t width_, int padding, bool scaled_, bool reordered_)
+  Segments(std::vector<int> n, int64_t width_, int padding, int out_padding, bool scaled_,
+           bool reordered_)
       : lengths(n),
         width(width_),
         stride(width_ + padding),
-        out_stride(width_ + padding),
+        out_stride(width_ + out_padding),
         scaled(scaled_),
         reordered(reordered_) {
     std::mt19937 random(6);
@@ -49,9 +50,9 @@ struct Segments {
 };
 
 template <class Source, class Out>
-void expect_sums(std::vector<int> lengths, int64_t width, int padding = 0, bool scaled = true,
-                 bool reordered = false) {
-  const Segments<Source, Out> d(lengths, width, padding, scaled, reordered);
+void expect_sums(std::vector<int> lengths, int64_t width, int padding = 0, int out_padding = 0,
+                 bool scaled = true, bool reordered = false) {
+  const Segments<Source, Out> d(lengths, width, padding, out_padding, scaled, reordered);
   const Sums reference = d.reference();
   const size_t count = reference.exact.size();
   std::vector<uint32_t> first;
@@ -97,13 +98,17 @@ TEST(SegmentSum, WidthsAndStrides) {
     expect_sums<float, float>({3, 70, 1}, width);
     expect_sums<float, BFloat16>({3, 70, 1}, width);
   }
-  expect_sums<BFloat16, BFloat16>({3, 70, 1}, 64, 8);
-  expect_sums<BFloat16, BFloat16>({3, 70, 1}, 64, 1);
+  for (int padding : {0, 1, 8}) {  // rows that are aligned, and not, on either side
+    for (int out_padding : {0, 1, 16}) {
+      expect_sums<BFloat16, BFloat16>({3, 70, 1}, 64, padding, out_padding);
+      expect_sums<float, Float16>({3, 70, 1}, 64, padding, out_padding);
+    }
+  }
 }
 
 TEST(SegmentSum, WithoutFactorsAndWithRowsOfTheirOwn) {
-  expect_sums<float, float>({3, 70, 0, 1}, 36, 0, false);
-  expect_sums<float, float>({3, 70, 0, 1}, 36, 4, true, true);
+  expect_sums<float, float>({3, 70, 0, 1}, 36, 0, 0, false);
+  expect_sums<float, float>({3, 70, 0, 1}, 36, 4, 8, true, true);
   expect_sums<Float16, Float16>({}, 36);
   expect_sums<Float16, Float16>({1000}, 16);
 }

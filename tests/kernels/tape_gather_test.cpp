@@ -16,11 +16,13 @@ struct Case {
   int row_padding = 0;   // elements between the rows of the bank
   int misalignment = 0;  // elements in front of the bank
   int spare = 3;         // tape rows behind the last
+  int gap = 8;           // elements between the banks
+  int grad_padding = 0;  // elements between the rows of the tape's gradient
 
   int64_t batch() const { return int64_t(lengths.size()); }
   int64_t slots() const { return batch() * max_tokens * merge; }
   int64_t row_stride() const { return width + row_padding; }
-  int64_t batch_stride() const { return shared ? 0 : rows * row_stride() + 8; }
+  int64_t batch_stride() const { return shared ? 0 : rows * row_stride() + gap; }
   int64_t bank_size() const {
     return misalignment + (shared ? rows * row_stride() : batch() * batch_stride());
   }
@@ -32,8 +34,12 @@ std::vector<Case> cases() {
       {{3, 0, 4}, 4, 5, 7, 64, true},
       {{1}, 1, 1, 1, 1},
       {{2, 2}, 3, 3, 9, 8, false, 8},
-      {{2, 2}, 3, 3, 9, 8, false, 1},      // rows that are not aligned
-      {{2, 2}, 3, 3, 9, 64, false, 0, 1},  // a bank that is not aligned
+      {{2, 2}, 3, 3, 9, 8, false, 1},            // rows that are not aligned
+      {{2, 2}, 3, 3, 8, 8, false, 1},            // the same, but for each bank's first
+      {{2, 2}, 3, 3, 9, 64, false, 0, 1},        // a bank that is not aligned
+      {{2, 2}, 3, 3, 9, 64, false, 0, 0, 3, 1},  // only the first bank is aligned
+      {{2, 2}, 3, 3, 9, 64, false, 0, 0, 3, 8, 1},
+      {{2, 2}, 3, 3, 9, 64, false, 0, 0, 3, 8, 8},
       {{4, 1, 0, 2}, 4, 9, 40, 130, true},
       {{1, 2}, 2, 2, 4, 257},
       {{1, 2}, 2, 4, 4, 520, true, 0, 0, 0},
@@ -65,7 +71,7 @@ struct Data {
     for (int32_t& i : index) i = random() % 6 ? int32_t(random() % c.rows) : -1;
     tape_rows = offsets.back();
     capacity = tape_rows + c.spare;
-    grad_tape = normal<E>(capacity * c.width, 4);
+    grad_tape = normal<E>(capacity * (c.width + c.grad_padding), 4);
   }
 
   const E* bank(const E* memory, int64_t b) const {
@@ -120,7 +126,7 @@ Sums reference_weight_gradient(const Data<E>& d) {
   d.each_use([&](int64_t b, int64_t row, int64_t slot, int64_t i, float) {
     const E* value = d.bank(d.values.data(), b) + i * d.c.row_stride();
     for (int64_t j = 0; j < d.c.width; ++j) {
-      grad.add(slot, widen(d.grad_tape[row * d.c.width + j]), widen(value[j]));
+      grad.add(slot, widen(d.grad_tape[row * (d.c.width + d.c.grad_padding) + j]), widen(value[j]));
     }
   });
   return grad;
@@ -156,7 +162,8 @@ void expect_weight_gradient(const Case& c) {
   const Sums reference = reference_weight_gradient(d);
   for (Order order : kOrders) {
     Machine m({.order = order});
-    TapeGatherBackwardWeight p{d.params(m), m.input("grad_tape", d.grad_tape), c.width, nullptr};
+    TapeGatherBackwardWeight p{d.params(m), m.input("grad_tape", d.grad_tape),
+                               c.width + c.grad_padding, nullptr};
     float* grad = m.output<float>("grad_weight", c.slots());
     p.grad_weight = grad;
     cuda::tape_gather_backward_weight(p, nullptr);
