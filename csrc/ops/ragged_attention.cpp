@@ -128,6 +128,7 @@ struct Operands {
     params.heads = query.size(1);
     params.width = query.size(2);
     params.query_rows = query.size(0);
+    params.key_rows = key.size(0);
     params.scale = scale.value_or(1 / std::sqrt(double(query.size(2))));
     params.causal = causal;
   }
