@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/dtype.h"
+#include "kernels/stream.h"
 
 namespace adatape::kernels {
 
@@ -54,4 +55,11 @@ struct TapeSelectBackward {
                         // order
 };
 
+/// Launchers: queue the work on the stream and return. Throw std::runtime_error.
+namespace cuda {
+
+void tape_select(const TapeSelect& p, Stream stream);
+void tape_select_backward(const TapeSelectBackward& p, Stream stream);
+
+}  // namespace cuda
 }  // namespace adatape::kernels

@@ -28,7 +28,9 @@ constexpr int64_t kWidest = 256;
 /// All checks that read no data.
 void check_operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value,
                     const Tensor& cu_q, const Tensor& cu_k, const Optional& tail_q,
-                    const Optional& tail_k, bool causal) {
+                    const Optional& tail_k, std::optional<double> scale, bool causal) {
+  TORCH_CHECK(!scale || std::isfinite(*scale), "[", op, "] scale is ", *scale,
+              ": need a finite number");
   const Tensor second_q = tail_q.value_or(Tensor()), second_k = tail_k.value_or(Tensor());
   check_same_device(op, {{"query", query},
                          {"key", key},
@@ -108,7 +110,7 @@ struct Operands {
            const Tensor& cu_q, const Tensor& cu_k, int64_t max_q, int64_t max_k,
            const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
            bool causal) {
-    check_operands(op, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+    check_operands(op, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
     const int64_t batch = cu_q.size(0) - 1;
     const int64_t queries = check_rows(op, kQueries, cu_q, tail_q, query.size(0), max_q);
     const int64_t keys = check_rows(op, kKeys, cu_k, tail_k, key.size(0), max_k);
@@ -126,6 +128,7 @@ struct Operands {
     params.heads = query.size(1);
     params.width = query.size(2);
     params.query_rows = query.size(0);
+    params.key_rows = key.size(0);
     params.scale = scale.value_or(1 / std::sqrt(double(query.size(2))));
     params.causal = causal;
   }
@@ -155,8 +158,8 @@ Pair attention_cpu(const Tensor& query, const Tensor& key, const Tensor& value, 
 
 Pair attention_meta(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
                     const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
-                    const Optional& tail_k, std::optional<double>, bool causal) {
-  check_operands(kOp, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+                    const Optional& tail_k, std::optional<double> scale, bool causal) {
+  check_operands(kOp, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
   return {at::empty_symint(query.sym_sizes(), query.options()),
           at::empty_symint({query.sym_size(1), query.sym_size(0)},
                            query.options().dtype(accumulator(query.scalar_type())))};
@@ -206,9 +209,9 @@ Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor
 Triple backward_meta(const Tensor& grad_out, const Tensor& query, const Tensor& key,
                      const Tensor& value, const Tensor& out, const Tensor& lse, const Tensor& cu_q,
                      const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
-                     const Optional& tail_k, std::optional<double>, bool causal) {
+                     const Optional& tail_k, std::optional<double> scale, bool causal) {
   check_saved(query, grad_out, out, lse);
-  check_operands(kBackward, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+  check_operands(kBackward, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
   return {at::empty_symint(query.sym_sizes(), query.options()),
           at::empty_symint(key.sym_sizes(), key.options()),
           at::empty_symint(value.sym_sizes(), value.options())};

@@ -87,6 +87,8 @@ struct Operands {
 };
 
 void check_total(const c10::SymInt& total) {
+  TORCH_SYM_CHECK(total.sym_le(INT32_MAX), "[tape_gather] total is ", total,
+                  ", more rows than int32 offsets can count");
   TORCH_SYM_CHECK(total.sym_ge(0), "[tape_gather] total is ", total,
                   ": need total >= offsets[batch]");
 }
@@ -94,7 +96,7 @@ void check_total(const c10::SymInt& total) {
 Tensor gather_cpu(const Tensor& values, const Tensor& index, const Tensor& weight,
                   const Tensor& offsets, int64_t total) {
   check_total(total);
-  Operands operands(kOp, values, index, weight, offsets, total, "the tape, its total");
+  Operands operands(kOp, values, index, weight, offsets, total, "the tape (total)");
   Tensor tape = at::empty({total, values.size(-1)}, values.options());
   tape.narrow(0, operands.tape_rows(), total - operands.tape_rows()).zero_();
   operands.params.tape = tape.mutable_data_ptr();

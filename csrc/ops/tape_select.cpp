@@ -39,10 +39,13 @@ void check_operands(const char* op, const Tensor& query, const Tensor& keys,
 }
 
 void check_reading(int64_t max_tokens, double threshold, int64_t merge) {
+  constexpr int64_t kMostSlots = int64_t(1) << 31;  // of an example: 16 GiB of index and weight
   TORCH_CHECK(max_tokens >= 1 && max_tokens <= INT32_MAX, "[tape_select] max_tokens is ",
               max_tokens, ": need max_tokens >= 1, within int32");
   TORCH_CHECK(merge >= 1 && merge <= INT32_MAX, "[tape_select] merge is ", merge,
               ": need merge >= 1, within int32");
+  TORCH_CHECK(max_tokens <= kMostSlots / merge, "[tape_select] max_tokens ", max_tokens,
+              " times merge ", merge, " is more than ", kMostSlots, " rows an example");
   TORCH_CHECK(threshold > 0, "[tape_select] threshold is ", threshold, ": need threshold > 0");
   TORCH_CHECK(threshold <= double(max_tokens), "[tape_select] threshold ", threshold,
               " exceeds max_tokens ", max_tokens, "; an example could never halt");

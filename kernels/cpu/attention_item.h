@@ -17,10 +17,6 @@ constexpr int64_t kBlockKeys = 1024;
 // that wait for each other.
 constexpr int64_t kShort = 32, kGroup = 8;
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-inline int64_t larger_of(int64_t a, int64_t b) { return a < b ? b : a; }
-
 /// Keys times block_for(keys) is at most what it is at kBlockKeys and at the largest number of
 /// keys.
 inline int64_t block_for(int64_t keys) {
@@ -90,10 +86,12 @@ inline int64_t longest_keys(const RaggedAttention& p, int64_t begin, int64_t end
 template <class Item, class A, class Params>
 void for_items(const RaggedAttention& attention, const Params& p, int64_t begin, int64_t end) {
   const int64_t W = padded<A>(attention.width), longest = longest_keys(attention, begin, end);
-  const int64_t room =
-      larger_of(kGroup * Item::room(W, smaller(longest, kShort), kShort),
-                larger_of(Item::room(W, smaller(longest, kBlockKeys), kBlock),
-                          Item::room(W, longest, longest > kBlockKeys ? kBlock / 4 : 0)));
+  int64_t room = kGroup * Item::room(W, smaller(longest, kShort), kShort);
+  for (int64_t part = 1; part <= 4;
+       part *= 2) {  // the most keys of each block that block_for gives
+    const int64_t keys = part < 4 ? smaller(longest, part * kBlockKeys) : longest;
+    room = larger_of(room, Item::room(W, keys, kBlock / part));
+  }
   Arena<A> arena(room);
   Slots<Item, kGroup> items;
   for (int64_t item = begin, count; item < end; item += count) {

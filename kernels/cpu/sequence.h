@@ -71,16 +71,20 @@ void pack_columns(const PackedHeads& t, const Sequence& s, int64_t first, int64_
 template <class A>
 class Arena {
  public:
-  explicit Arena(int64_t count) : data_(count) { std::memset(data_, 0, size_t(count) * sizeof(A)); }
+  explicit Arena(int64_t count) : data_(count), count_(count) {
+    std::memset(data_, 0, size_t(count) * sizeof(A));
+  }
   void reset() { used_ = 0; }
   /// Room for n values, n a multiple of the lanes.
   A* take(int64_t n) {
     used_ += n;
+    if (used_ > count_) __builtin_trap();  // a wrong room() must not write elsewhere
     return data_ + (used_ - n);
   }
 
  private:
   Scratch<A> data_;
+  const int64_t count_;
   int64_t used_ = 0;
 };
 

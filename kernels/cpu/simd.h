@@ -216,19 +216,32 @@ template <class A, int kHalf = kLanes<A> / 2>
     return v[0];
 }
 
-/// x_i y_i summed over i in the same lane (modulo the lanes).
-template <class A, class E1, class E2>
-inline Vector<A> lane_products(const E1* x, const E2* y, int64_t n) {
-  Vector<A> total{};
+/// total[r] = x_i y[r]_i summed over i in the same lane (modulo the lanes), for R rows y at once.
+template <class A, int R, class E1, class E2>
+inline void lane_products(const E1* x, const E2* const (&y)[R], int64_t n, Vector<A>* total) {
+  Vector<A> sums[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sums[r] = Vector<A>{};
   int64_t i = 0;
-  for (; i + kLanes<A> <= n; i += kLanes<A>) total += load<A>(x + i) * load<A>(y + i);
-  if (i < n) total += load<A>(x + i, n - i) * load<A>(y + i, n - i);
-  return total;
+  for (; i + kLanes<A> <= n; i += kLanes<A>) {
+    const Vector<A> part = load<A>(x + i);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sums[r] += part * load<A>(y[r] + i);
+  }
+  if (i < n) {
+    const Vector<A> part = load<A>(x + i, n - i);
+    for (int r = 0; r < R; ++r) sums[r] += part * load<A>(y[r] + i, n - i);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) total[r] = sums[r];
 }
 
 template <class A, class E1, class E2>
 inline A dot(const E1* x, const E2* y, int64_t n) {
-  return sum<A>(lane_products<A>(x, y, n));
+  Vector<A> total;
+  const E2* const row[1] = {y};
+  lane_products<A>(x, row, n, &total);
+  return sum<A>(total);
 }
 
 /// y += a x
@@ -279,6 +292,9 @@ class Slots {
  private:
   alignas(T) char bytes_[n * sizeof(T)];
 };
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger_of(int64_t a, int64_t b) { return a < b ? b : a; }
 
 /// n rounded up to whole vectors.
 template <class A>

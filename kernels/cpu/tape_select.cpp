@@ -94,7 +94,7 @@ class Reading {
 /// crossed over together.
 template <class E, class A>
 void read_own_bank(const TapeSelect& p, int64_t begin, int64_t end) {
-  constexpr int64_t L = kLanes<A>;
+  constexpr int64_t L = kLanes<A>, kRows = L < 4 ? L : 4;
   Scratch<A> query(p.width), scores(p.merge);
   Scratch<uint64_t> available(RowSet::words(p.rows));
   for (int64_t b = begin; b < end; ++b) {
@@ -103,9 +103,11 @@ void read_own_bank(const TapeSelect& p, int64_t begin, int64_t end) {
       reading.begin_step();
       for (int64_t i = 0; i < reading.rows(); i += L) {
         Vector<A> products[L];
-        for (int64_t r = 0; r < L; ++r) {
-          const int64_t row = i + r < reading.rows() ? i + r : i;
-          products[r] = lane_products<A>(reading.query(), reading.key(row), p.width);
+        for (int64_t r = 0; r < L; r += kRows) {
+          const E* rows[kRows];
+          for (int64_t j = 0; j < kRows; ++j)
+            rows[j] = reading.key(smaller(i + r + j, reading.rows() - 1));
+          lane_products<A>(reading.query(), rows, p.width, products + r);
         }
         reading.offer(sums<A>(products), i);
       }
