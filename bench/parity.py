@@ -1,8 +1,9 @@
 """Our training step against the same model in eager PyTorch (parity_eager.py), interleaved.
 
-Both contenders live at once and take turns: a chunk of steps each, so that whatever else the machine does
-meets both. Reported are medians over the chunks, and the time of each part of our step. Same maths on both
-sides: model, loss, penalty, clip, AdamW, batch size; each draws its own strings.
+Both contenders live at once and take turns: a chunk of steps each, so that whatever else the
+machine does meets both. Reported are medians over the chunks, and the time of each part of our
+step. Same maths on both sides: model, loss, penalty, clip, AdamW, batch size; each draws its own
+strings.
 """
 import argparse
 import json
@@ -23,9 +24,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 class Ours:
     def __init__(self, server, args):
-        command = [server, ROOT / "configs/parity/adatape.yaml", f"threads={args.threads}", f"model.pool={args.pool}",
-                   f"data.length={args.length}", f"loader.batch_size={args.batch}", "loop.steps=1000000"]
-        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [server, ROOT / "configs/parity/adatape.yaml", f"threads={args.threads}",
+                   f"model.pool={args.pool}", f"data.length={args.length}",
+                   f"loader.batch_size={args.batch}", "loop.steps=1000000"]
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
 
     def ask(self, verb, steps):
         self.process.stdin.write(f"{verb} {steps}\n")
@@ -40,14 +43,16 @@ class Eager:
     def __init__(self, args):
         torch.set_num_threads(args.threads)
         torch.manual_seed(0)
-        self.args = argparse.Namespace(dim=64, heads=4, layers=2, mlp=256, insert_at=1, max_tokens=8, threshold=2.0,
-                                       insert_mlp=False, pool=args.pool, length=args.length)
+        self.args = argparse.Namespace(dim=64, heads=4, layers=2, mlp=256, insert_at=1,
+                                       max_tokens=8, threshold=2.0, insert_mlp=False,
+                                       pool=args.pool, length=args.length)
         self.batch = args.batch
         self.model = parity_eager.AdaTape(self.args)
         parity_eager.initialise(self.model)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / 1e6))))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-3, weight_decay=0.01,
+                                           fused=True)
+        rate = lambda step: min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / 1e6)))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
         self.generator = torch.Generator().manual_seed(1)
 
     def seconds(self, steps):
@@ -55,7 +60,8 @@ class Eager:
         for _ in range(steps):
             x, y = parity_eager.parity_batch(self.batch, self.args.length, self.generator, "cpu")
             logits, penalty = self.model(x)
-            loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(dim=1).mean() + 0.01 * penalty
+            loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(dim=1).mean()
+            loss = loss + 0.01 * penalty
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -69,10 +75,12 @@ def phase_table(phases):
     get = lambda name: phases.get(name, 0.0)
     op = lambda name: get("adatape::" + name)
     forward_parts = [("select", op("tape_select")), ("gather", op("tape_gather")),
-                     ("attention block", get("attention")), ("  of it, the attention op", op("ragged_attention")),
+                     ("attention block", get("attention")),
+                     ("  of it, the attention op", op("ragged_attention")),
                      ("feed-forward", get("feed_forward"))]
     named = sum(ms for name, ms in forward_parts if not name.startswith(" "))
-    backward_parts = [("  of it, select", op("tape_select_backward")), ("  of it, gather", op("tape_gather_backward")),
+    backward_parts = [("  of it, select", op("tape_select_backward")),
+                      ("  of it, gather", op("tape_gather_backward")),
                       ("  of it, the attention op", op("ragged_attention_backward"))]
     return ([("data", get("fetch"))] + forward_parts + [("other forward", get("forward") - named)] +
             [("backward", get("backward"))] + backward_parts + [("optimiser", get("update"))])
@@ -101,13 +109,14 @@ def main():
     ratio = statistics.median(a / b for a, b in zip(rate["adatape"], rate["eager PyTorch"]))
     phases = contenders["adatape"].ask("phases", args.steps)["phases"]
     if args.json:
-        print(json.dumps({"threads": args.threads, "pool": args.pool, "median": median, "ratio": ratio, "rates": rate,
-                          "phases": phases}))
+        print(json.dumps({"threads": args.threads, "pool": args.pool, "median": median,
+                          "ratio": ratio, "rates": rate, "phases": phases}))
         return
-    print(f"parity, length {args.length}, batch {args.batch}, pool {args.pool}, {args.threads} threads, "
-          f"{args.chunks} x {args.steps} steps, interleaved")
+    print(f"parity, length {args.length}, batch {args.batch}, pool {args.pool}, "
+          f"{args.threads} threads, {args.chunks} x {args.steps} steps, interleaved")
     for name, rates in rate.items():
-        print(f"{name:<15}{median[name]:8.1f} steps/s   (from {min(rates):.1f} to {max(rates):.1f})")
+        spread = f"(from {min(rates):.1f} to {max(rates):.1f})"
+        print(f"{name:<15}{median[name]:8.1f} steps/s   {spread}")
     print(f"{'ratio':<15}{ratio:8.2f}           (median of the chunks' ratios)\n")
     total = sum(phases.get(p, 0) for p in ("fetch", "forward", "backward", "update"))
     print("part of our step            ms   share   (timed with callbacks on, which cost a little)")

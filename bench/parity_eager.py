@@ -2,7 +2,8 @@
 """AdaTape on parity in plain eager PyTorch: the peer for side-by-side speed comparisons.
 
 This is what a competent PyTorch user writes without custom kernels: a padded batch, boolean masks,
-torch.topk + gather for the reading loop, scaled_dot_product_attention with a key mask for the encoder.
+torch.topk + gather for the reading loop, scaled_dot_product_attention with a key mask for the
+encoder.
 
     python parity_eager.py --length 16 --steps 200 --batch 256 --threads 2
     python parity_eager.py --length 16 --steps 8000 --batch 256 --threads 1 --eval 6400
@@ -11,16 +12,18 @@ torch.topk + gather for the reading loop, scaled_dot_product_attention with a ke
 The task: symbols i.i.d. uniform over {-1, 0, 1}; the label is (number of ones) mod 2.
 The last line of standard output is one JSON object (with --json it is the only line).
 
-measured (torch 2.11.0, CPU, --threads 1 on one of two shared x86 cores with AVX-512, other work running,
-length 16, batch 256, 8000 steps, --eval 6400; evaluation is one fresh stream for each seed):
+measured (torch 2.11.0, CPU, --threads 1 on one of two shared x86 cores with AVX-512, other work
+running, length 16, batch 256, 8000 steps, --eval 6400; evaluation is one fresh stream for each
+seed):
     adatape      --pool mean  seed 0   accuracy 0.99984   loss 0.0245   tape 3.98   42.6 steps/s
     adatape      --pool mean  seed 1   accuracy 0.99984   loss 0.0256   tape 3.97   47.7 steps/s
     adatape      --pool cls   seed 0   accuracy 0.99984   loss 0.0284   tape 4.00   46.4 steps/s
     adatape      --insert-mlp seed 0   accuracy 0.99984   loss 0.0262   tape 4.00   38.8 steps/s
     transformer  --pool mean  seed 0   accuracy 0.46156   loss 1.3839               19.3 steps/s
-    (a constant rule "odd below a count of c" alone scores 0.40 to 0.61 on length 16, so 0.46 is chance)
-length 8, 1500 steps: adatape 0.99969 (61 steps/s). At length 8 the plain transformer learns too: 0.995
-after 300 steps, so a comparison needs length 16 or more.
+    (a constant rule "odd below a count of c" alone scores 0.40 to 0.61 on length 16, so 0.46 is
+    chance)
+length 8, 1500 steps: adatape 0.99969 (61 steps/s). At length 8 the plain transformer learns too:
+0.995 after 300 steps, so a comparison needs length 16 or more.
 """
 import argparse
 import json
@@ -52,7 +55,8 @@ class Block(nn.Module):
 
     def forward(self, x, mask=None):
         b, n, d = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
         bias = None if mask is None else mask[:, None, None, :]
         a = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         x = x + self.proj(a.transpose(1, 2).reshape(b, n, d))
@@ -60,9 +64,9 @@ class Block(nn.Module):
 
 
 class TapeReader(nn.Module):
-    """Adaptive tape reading: up to `max_tokens` steps, each merging K = floor(max_tokens / threshold)
-    unused bank rows into one tape token; a sample stops when its summed top weight reaches `threshold`,
-    or when its bank is exhausted."""
+    """Adaptive tape reading: up to `max_tokens` steps, each merging K = floor(max_tokens /
+    threshold) unused bank rows into one tape token; a sample stops when its summed top weight
+    reaches `threshold`, or when its bank is exhausted."""
 
     def __init__(self, dim, key_width, max_tokens, threshold, complex_query=True, penalty="gini"):
         super().__init__()
@@ -90,14 +94,16 @@ class TapeReader(nn.Module):
             top, index = score.topk(k, dim=1)
             fresh = ~used.gather(1, index)
             weight = torch.softmax(top / math.sqrt(self.key_width), dim=1) * fresh
-            token = torch.einsum("bk,bkd->bd", weight, values.gather(1, index[..., None].expand(-1, -1, values.shape[-1])))
+            chosen = values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+            token = torch.einsum("bk,bkd->bd", weight, chosen)
             peak = weight.max(dim=1).values
             extra = 1 - (weight.square().sum(dim=1) if self.penalty == "gini" else peak)
             cost = cost + running * extra
             tape.append(token)
             mask.append(running)
             used = used.scatter(1, index, True)
-            q = (q + token[:, : self.key_width]) / 2 if self.complex_query else token[:, : self.key_width]
+            read = token[:, : self.key_width]
+            q = (q + read) / 2 if self.complex_query else read
             halting = halting + running * peak.detach()
             running = running & (halting < self.threshold)
         return torch.stack(tape, dim=1), torch.stack(mask, dim=1), cost
@@ -154,7 +160,8 @@ class Transformer(nn.Module):
         self.head = nn.Linear(dim, 2)
 
     def forward(self, onehot):
-        x = torch.cat([self.cls.expand(onehot.shape[0], -1, -1), self.embed(onehot)], dim=1) + self.position
+        x = torch.cat([self.cls.expand(onehot.shape[0], -1, -1), self.embed(onehot)], dim=1)
+        x = x + self.position
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
@@ -196,7 +203,7 @@ def evaluate(model, args):
     return right / max(seen, 1)
 
 
-def main(argv=None):
+def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", choices=["adatape", "transformer"], default="adatape")
     parser.add_argument("--length", type=int, default=16)
@@ -223,15 +230,11 @@ def main(argv=None):
     parser.add_argument("--skip", type=int, default=20, help="first steps left out of the timing")
     parser.add_argument("--log-every", type=int, default=500)
     parser.add_argument("--json", action="store_true", help="print only the final JSON line")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
 
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    model = (AdaTape if args.model == "adatape" else Transformer)(args)
-    initialise(model)
-    model.to(args.device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay,
-                                  betas=(0.9, 0.999), eps=1e-8)
+
+def schedule_of(optimizer, args):
+    """Linear warm-up, then half a cosine."""
     warmup = min(args.warmup, max(args.steps - 1, 1))
 
     def rate(step):
@@ -239,9 +242,15 @@ def main(argv=None):
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(args.steps - warmup, 1)))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+
+def train(model, args, skip):
+    """The last loss, and the seconds that all but the first `skip` steps took."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay,
+                                  betas=(0.9, 0.999), eps=1e-8)
+    schedule = schedule_of(optimizer, args)
     generator = torch.Generator().manual_seed(args.seed + 1)
-    skip = min(args.skip, args.steps - 1)
     begin = mark = time.perf_counter()
     loss = torch.zeros(())
     for step in range(args.steps):
@@ -259,16 +268,28 @@ def main(argv=None):
         optimizer.step()
         schedule.step()
         if not args.json and args.log_every and (step + 1) % args.log_every == 0:
-            print(f"step {step + 1} loss {loss.item():.4f} {time.perf_counter() - begin:.1f}s", flush=True)
-    final = loss.item()
-    elapsed = time.perf_counter() - mark
+            took = time.perf_counter() - begin
+            print(f"step {step + 1} loss {loss.item():.4f} {took:.1f}s", flush=True)
+    return loss.item(), time.perf_counter() - mark
+
+
+def main(argv=None):
+    args = arguments(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    model = (AdaTape if args.model == "adatape" else Transformer)(args)
+    initialise(model)
+    model.to(args.device).train()
+    skip = min(args.skip, args.steps - 1)
+    loss, elapsed = train(model, args, skip)
     result = {
         "model": args.model, "length": args.length, "steps": args.steps, "batch": args.batch,
         "threads": args.threads, "device": args.device, "seed": args.seed, "pool": args.pool,
         "insert_mlp": args.insert_mlp, "parameters": sum(p.numel() for p in model.parameters()),
         "steps_per_second": round((args.steps - skip) / elapsed, 2),
         "examples_per_second": round((args.steps - skip) * args.batch / elapsed, 1),
-        "loss": round(final, 6), "eval_accuracy": round(evaluate(model, args), 5) if args.eval else None,
+        "loss": round(loss, 6),
+        "eval_accuracy": round(evaluate(model, args), 5) if args.eval else None,
         "mean_tape": round(float(getattr(model, "mean_tape", 0.0)), 3), "torch": torch.__version__,
     }
     print(json.dumps(result))

@@ -1,4 +1,5 @@
-"""JSON summaries on standard input, one after another -> a Markdown table, a row for each configuration."""
+"""JSON summaries on standard input, one after another -> a Markdown table, a row for each
+configuration."""
 import json
 import re
 import sys

@@ -1,4 +1,5 @@
-"""The arrows between folders: who may include whom (README), and the sizes that keep files readable."""
+"""The arrows between folders: who may include whom (README), and sizes that keep files readable."""
+import ast
 import re
 import subprocess
 
@@ -21,8 +22,14 @@ ALLOWED = {
     "bench": ["trainers", "csrc"],
 }
 TORCH_FREE = re.compile(r"^(csrc/(config|log|formats)/|.*_config\.h$|kernels/)")
-SOURCES = [p for p in subprocess.run(["git", "ls-files", "*.h", "*.cpp"], cwd=ROOT, capture_output=True, text=True,
-                                     check=True).stdout.split()]
+
+
+def tracked(*patterns):
+    return subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True,
+                          check=True).stdout.split()
+
+
+SOURCES = tracked("*.h", "*.cpp")
 
 
 def owner(path):
@@ -48,4 +55,19 @@ def test_includes_follow_the_arrows(path):
 
 def test_files_stay_readable():
     long = [p for p in SOURCES if len((ROOT / p).read_text().splitlines()) > 400]
+    assert not long
+
+
+@pytest.mark.parametrize("path", tracked("bench/*.py", "scripts/*.py"))
+def test_functions_of_python_stay_readable(path):
+    long = [node.name for node in ast.walk(ast.parse((ROOT / path).read_text()))
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60]
+    assert not long
+
+
+@pytest.mark.parametrize("path", tracked("bench/parity*.py", "scripts/results*",
+                                         "tests/trainers/*.py"))
+def test_lines_stay_readable(path):
+    lines = (ROOT / path).read_text().splitlines()
+    long = [number for number, line in enumerate(lines, 1) if len(line) > 100]
     assert not long
