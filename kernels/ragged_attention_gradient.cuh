@@ -35,27 +35,55 @@ __device__ __forceinline__ float row_delta(const RaggedAttentionBackward& p,
   return row_sum<kLanes>(total);
 }
 
+/// What the probabilities and score gradients of 16 queries need, for the rows that a lane shares.
+template <class Engine>
+struct QueryRows {
+  float shift[Engine::kRows], delta[Engine::kRows];
+
+  /// From global memory.
+  __device__ __forceinline__ QueryRows(const RaggedAttentionBackward& p, const Sequence& queries,
+                                       int first, int head) {
+    const float* lse = static_cast<const float*>(p.forward.lse) + head * p.forward.query_rows;
+#pragma unroll
+    for (int r = 0; r < Engine::kRows; ++r) {
+      const int i = first + Engine::row(r);
+      shift[r] = i < queries.count ? shift_of<Engine>(lse[queries.row(i)]) : 0;
+      delta[r] = row_delta<Engine>(p, queries, i, head);
+    }
+  }
+  /// From and to shared memory: {shift, delta} of each of the 16.
+  __device__ __forceinline__ explicit QueryRows(const float2* rows) {
+#pragma unroll
+    for (int r = 0; r < Engine::kRows; ++r) {
+      shift[r] = rows[Engine::row(r)].x;
+      delta[r] = rows[Engine::row(r)].y;
+    }
+  }
+  __device__ __forceinline__ void put(float2* rows) const {
+#pragma unroll
+    for (int r = 0; r < Engine::kRows; ++r) {
+      if (lane_number() % Engine::kLanesPerRow == 0) {
+        rows[Engine::row(r)] = make_float2(shift[r], delta[r]);
+      }
+    }
+  }
+};
+
 /// 16 queries of one warp in the backward pass.
 template <class Engine>
 struct QueryGradient {
   using T = typename Engine::Element;
   static constexpr int kRows = Engine::kRows;
-  typename Engine::Sums sums;                    // gradient of the queries, before scaling
-  float shift[kRows], delta[kRows], sum[kRows];  // sum of probabilities, this lane's columns
-  float step;
+  const QueryRows<Engine> rows;
+  typename Engine::Sums sums;  // gradient of the queries, before scaling
+  float sum[kRows];            // of probabilities, this lane's columns only
+  const float step;
 
-  __device__ __forceinline__ QueryGradient(const RaggedAttentionBackward& p,
-                                           const Sequence& queries, int first, int head)
-      : step(unit<Engine>(p.forward.scale)) {
+  __device__ __forceinline__ QueryGradient(const QueryRows<Engine>& rows, double scale)
+      : rows(rows), step(unit<Engine>(scale)) {
     sums.clear();
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const int i = first + Engine::row(r);
-      delta[r] = row_delta<Engine>(p, queries, i, head);
-      const float* lse = static_cast<const float*>(p.forward.lse) + head * p.forward.query_rows;
-      shift[r] = i < queries.count ? shift_of<Engine>(lse[queries.row(i)]) : 0;
-      sum[r] = 0;
-    }
+    for (int r = 0; r < kRows; ++r) sum[r] = 0;
   }
 
   /// Takes in a tile of keys that starts at key `first`; `upstream` are the owned rows of grad_out.
@@ -84,12 +112,12 @@ struct QueryGradient {
     Engine::multiply(typename Engine::Owned(queries), keys, blocks, probability);
     Engine::multiply(typename Engine::Owned(upstream), values, blocks, gradient);
     for_each_weight<Engine, kBlocks>(blocks, [&](int r, int c) {
-      probability.at(r, c) = exponential<Engine>(probability.at(r, c), step, shift[r]);
+      probability.at(r, c) = exponential<Engine>(probability.at(r, c), step, rows.shift[r]);
     });
     if (masked) set_unseen<Engine, kBlocks>(probability, visible, first, blocks, 0);
     for_each_weight<Engine, kBlocks>(blocks, [&](int r, int c) {
       if (Engine::kExact) sum[r] += probability.at(r, c);
-      gradient.at(r, c) = probability.at(r, c) * (gradient.at(r, c) - delta[r]);
+      gradient.at(r, c) = probability.at(r, c) * (gradient.at(r, c) - rows.delta[r]);
     });
     // Not 0 by itself if the other factor is NaN.
     if (masked) set_unseen<Engine, kBlocks>(gradient, visible, first, blocks, 0);

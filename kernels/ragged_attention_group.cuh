@@ -42,14 +42,14 @@ __device__ __forceinline__ void synchronise_group() {
 /// The calling thread's place: `item` is batch index * heads + head.
 template <int kGroup>
 struct GroupThread {
-  int64_t item;
+  unsigned item;            // 32 bits: a 64-bit division costs a warp more than its loads
   int group, warp, thread;  // group in the block; warp and thread in the group
 
   __device__ __forceinline__ GroupThread() {
     group = kGroup == 1 ? warp_index() : 0;
     warp = kGroup == 1 ? 0 : warp_index();
     thread = kGroup == 1 ? lane_number() : int(threadIdx.x);
-    item = int64_t(blockIdx.x) * kGroups<kGroup> + group;
+    item = blockIdx.x * kGroups<kGroup> + group;
   }
 };
 

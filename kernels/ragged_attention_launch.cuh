@@ -70,7 +70,7 @@ inline dim3 tile_grid(int64_t rows, const RaggedAttention& p) {
 }
 template <int kGroup>
 dim3 group_grid(const RaggedAttention& p) {
-  return grid_of(ceil_divide(p.batch * p.heads, kGroups<kGroup>));
+  return grid_of_warps(p.batch * p.heads, kGroups<kGroup>);
 }
 
 }  // namespace adatape::kernels::attention

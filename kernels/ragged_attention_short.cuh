@@ -25,8 +25,9 @@ __global__ void __launch_bounds__(kGroupBlock<kShortGroup<Engine>>)
   constexpr int C = Engine::kWidth, kGroup = kShortGroup<Engine>, R = kGroupRows<kGroup>;
   DYNAMIC_SHARED(T, shared);
   const GroupThread<kGroup> self;
-  if (self.item >= p.batch * p.heads) return;
-  const int b = int(self.item / p.heads), head = int(self.item % p.heads), width = int(p.width);
+  const unsigned heads = unsigned(p.heads);
+  if (self.item >= unsigned(p.batch) * heads) return;
+  const int b = int(self.item / heads), head = int(self.item % heads), width = int(p.width);
   const Sequence queries(p.queries, b), keys(p.keys, b);
   if (queries.count > R || keys.count > R) return;
 

@@ -36,6 +36,7 @@ __device__ __forceinline__ void short_query_gradients(const RaggedAttentionBackw
                                                       const Sequence& queries, const Sequence& keys,
                                                       int first, int head,
                                                       const typename Engine::Element* tiles,
+                                                      const float2* rows,
                                                       typename Engine::Element* room) {
   using T = typename Engine::Element;
   constexpr int C = Engine::kWidth, R = kGroupRows<kGroup>, kBlocks = R / 16;
@@ -43,7 +44,7 @@ __device__ __forceinline__ void short_query_gradients(const RaggedAttentionBackw
   const T* upstream_tile = tiles + 3 * R * C;
   const auto visible = Visible<Engine>::keys(p.forward.causal, queries, keys, first);
   typename Engine::template Weights<kBlocks> probability, gradient;
-  QueryGradient<Engine> own(p, queries, first, head);
+  QueryGradient<Engine> own(QueryRows<Engine>(rows + first), p.forward.scale);
   const int blocks = blocks_of_16(keys.count);
   own.weigh(query_tile + first * C, upstream_tile + first * C, key_tile, value_tile, visible, 0,
             blocks, true, probability, gradient);
@@ -106,14 +107,16 @@ __global__ void __launch_bounds__(kGroupBlock<kGroup>,
   DYNAMIC_SHARED(T, shared);
   const RaggedAttention& f = p.forward;
   const GroupThread<kGroup> self;
-  if (self.item >= f.batch * f.heads) return;
-  const int b = int(self.item / f.heads), head = int(self.item % f.heads), width = int(f.width);
+  const unsigned heads = unsigned(f.heads);
+  if (self.item >= unsigned(f.batch) * heads) return;
+  const int b = int(self.item / heads), head = int(self.item % heads), width = int(f.width);
   const Sequence queries(f.queries, b), keys(f.keys, b);
   if (queries.count > R || keys.count > R) return;
   if (queries.count <= skipped && keys.count <= skipped) return;
 
   T* const tiles = shared + self.group * kGroupRoom<Engine, kGroup>;
   T* const weights = tiles + 4 * R * C;
+  float2* const rows = reinterpret_cast<float2*>(weights + R / 16 * kWeightRoom<Engine, kGroup>);
   const auto load = [&](int tile, const PackedHeads& source, const Sequence& rows) {
     const int count = 16 * blocks_of_16(rows.count);
     load_rows<T, C, 32 * kGroup>(tiles + tile * R * C, source, head, rows, 0, count, width,
@@ -124,10 +127,13 @@ __global__ void __launch_bounds__(kGroupBlock<kGroup>,
   load(2, f.value, keys);
   load(3, p.grad_out, queries);
   cp_async_commit();
+  for (int first = 16 * self.warp; first < queries.count; first += 16 * kGroup) {
+    QueryRows<Engine>(p, queries, first, head).put(rows + first);
+  }
   cp_async_wait<0>();
   synchronise_group<kGroup>();
   for (int tile = self.warp; 16 * tile < queries.count; tile += kGroup) {
-    short_query_gradients<Engine, kGroup>(p, queries, keys, 16 * tile, head, tiles,
+    short_query_gradients<Engine, kGroup>(p, queries, keys, 16 * tile, head, tiles, rows,
                                           weights + tile * kWeightRoom<Engine, kGroup>);
   }
   synchronise_group<kGroup>();

@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2)
     load_stage<T, C, kStage>(stages, 0, f.key, f.value, head, keys, width);
   }
   const auto visible = Visible<Engine>::keys(f.causal, queries, keys, first);
-  QueryGradient<Engine> gradient(p, queries, first, head);
+  QueryGradient<Engine> gradient(QueryRows<Engine>(p, queries, first, head), f.scale);
   for (int t = 0; t < steps; ++t) {
     cp_async_wait<0>();
     __syncthreads();
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2)
     inverses[r] = gradient.inverse(r);
     const int i = first + Engine::row(r);
     if (lane_number() % Engine::kLanesPerRow == 0 && i < queries.count) {
-      statistics[head * f.query_rows + queries.row(i)] = {gradient.delta[r], inverses[r]};
+      statistics[head * f.query_rows + queries.row(i)] = {gradient.rows.delta[r], inverses[r]};
     }
   }
   gradient.finish(p, queries, visible, first, head, inverses, own);
@@ -140,23 +140,16 @@ struct KeyGradient {
   }
 };
 
-/// {shift, delta, inverse} of the queries of step t, into one of two stages.
+/// {shift, delta, inverse} of the query that this thread fetches for step t.
 template <class Engine>
-__device__ __forceinline__ void load_statistics(float4* stages, int t,
-                                                const RaggedAttentionBackward& p,
-                                                const QueryStatistics* statistics,
-                                                const Sequence& queries, int head) {
-  constexpr int kStage = kStageQueries<Engine>;
-  if (int(threadIdx.x) >= kStage) return;
-  const int i = t * kStage + int(threadIdx.x);
-  float4 query = make_float4(0, 0, 0, 0);
-  if (i < queries.count) {
-    const int64_t at = head * p.forward.query_rows + queries.row(i);
-    query.x = shift_of<Engine>(static_cast<const float*>(p.forward.lse)[at]);
-    query.y = statistics[at].delta;
-    query.z = statistics[at].inverse;
-  }
-  stages[t % 2 * kStage + int(threadIdx.x)] = query;
+__device__ __forceinline__ float4 fetch_query(const RaggedAttentionBackward& p,
+                                              const QueryStatistics* statistics,
+                                              const Sequence& queries, int head, int t) {
+  const int thread = int(threadIdx.x), i = t * kStageQueries<Engine> + thread;
+  if (thread >= kStageQueries<Engine> || i >= queries.count) return make_float4(0, 0, 0, 0);
+  const int64_t at = head * p.forward.query_rows + queries.row(i);
+  const float lse = static_cast<const float*>(p.forward.lse)[at];
+  return make_float4(shift_of<Engine>(lse), statistics[at].delta, statistics[at].inverse, 0);
 }
 
 /// dK and dV. Grid: slots(key rows, batch) x heads. Runs behind the other kernel.
@@ -184,25 +177,30 @@ __global__ void __launch_bounds__(32 * kWarps, 2)
   const int steps = (queries.count + kStage - 1) / kStage;
   T* const own_keys = shared + 16 * warp_index() * C;
   T* const own_values = value_tile + 16 * warp_index() * C;
-  const auto load = [&](int t) {
-    load_stage<T, C, kStage>(stages, t, f.query, p.grad_out, head, queries, width);
-    load_statistics<Engine>(query_stages, t, p, statistics, queries, head);
+  const auto put_query = [&](int t, float4 query) {
+    if (thread < kStage) query_stages[t % 2 * kStage + thread] = query;
   };
   if (begin < steps) {
     load_rows<T, C, kThreads>(shared, f.key, head, keys, tile.first, kTileRows, width, thread);
     load_rows<T, C, kThreads>(value_tile, f.value, head, keys, tile.first, kTileRows, width,
                               thread);
-    load(begin);
+    load_stage<T, C, kStage>(stages, begin, f.query, p.grad_out, head, queries, width);
+    put_query(begin, fetch_query<Engine>(p, statistics, queries, head, begin));
   }
   const auto visible = Visible<Engine>::queries(f.causal, queries, keys, first);
   KeyGradient<Engine> gradient(f.scale);
   for (int t = begin; t < steps; ++t) {
     cp_async_wait<0>();
     __syncthreads();
-    if (t + 1 < steps) load(t + 1);
+    if (t + 1 < steps) {
+      load_stage<T, C, kStage>(stages, t + 1, f.query, p.grad_out, head, queries, width);
+    }
+    // Put away behind the products, so that they need not wait for it.
+    const float4 next = fetch_query<Engine>(p, statistics, queries, head, t + 1);
     const T* stage = stages + t % 2 * (2 * kStage * C);
     gradient.template add<kStage / 16>(own_keys, own_values, stage, stage + kStage * C,
                                        query_stages + t % 2 * kStage, scratch, visible, t * kStage);
+    put_query(t + 1, next);
   }
   if (first >= keys.count) return;
   Engine::store(gradient.value, own_values, p.grad_value, head, keys, first, width);

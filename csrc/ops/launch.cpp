@@ -83,9 +83,12 @@ void check_offsets(const char* op, Argument a, const c10::SymInt& batch) {
   check_size(op, a, 0, batch + 1, "the batch and one");
 }
 
-void check_offset_values(const char* op, Argument a, int64_t last, const char* rows) {
+void check_contiguous(const char* op, Argument a) {
   TORCH_CHECK(a.tensor.is_contiguous(), "[", op, "] ", a.name,
               " is not contiguous; call contiguous()");
+}
+
+void check_offset_values(const char* op, Argument a, int64_t last, const char* rows) {
   const int32_t* offset = a.tensor.const_data_ptr<int32_t>();
   const int64_t batch = a.tensor.size(0) - 1;
   TORCH_CHECK(offset[0] >= 0, "[", op, "] ", a.name, " starts at ", offset[0],

@@ -4,7 +4,9 @@
 #include <ATen/ops/index_select.h>
 #include <torch/library.h>
 
+#include "csrc/ops/device.h"
 #include "csrc/ops/launch.h"
+#include "kernels/ragged_compact.h"
 
 namespace adatape::ops {
 namespace {
@@ -29,6 +31,7 @@ void check_operands(const Tensor& rows, const Tensor& keep, const Tensor& cu_seq
 
 Pair compact_cpu(const Tensor& rows, const Tensor& keep_in, const Tensor& cu_seqlens) {
   check_operands(rows, keep_in, cu_seqlens);
+  check_contiguous(kOp, {"cu_seqlens", cu_seqlens});
   check_offset_values(kOp, {"cu_seqlens", cu_seqlens}, rows.size(0), "rows");
   const Tensor keep_dense = keep_in.contiguous();
   const auto integers = rows.options().dtype(at::kInt);
@@ -50,6 +53,29 @@ Pair compact_cpu(const Tensor& rows, const Tensor& keep_in, const Tensor& cu_seq
   std::fill(index + count, index + rows.size(0), -1);
   return {kept_index, new_cu_seqlens};
 }
+
+#ifdef ADATAPE_CUDA
+Pair compact_cuda(const Tensor& rows, const Tensor& keep_in, const Tensor& cu_seqlens) {
+  check_operands(rows, keep_in, cu_seqlens);
+  check_contiguous(kOp, {"cu_seqlens", cu_seqlens});
+  const Cuda device(kOp, keep_in);
+  if (const Tensor checked = Cuda::to_check(cu_seqlens); checked.defined())
+    check_offset_values(kOp, {"cu_seqlens", checked}, rows.size(0), "rows");
+  const Tensor keep = keep_in.contiguous();
+  const auto integers = rows.options().dtype(at::kInt);
+  const int64_t count = rows.size(0), scratch = kernels::ragged_compact_scratch(count);
+  // One allocation: kept rows, new positions, offsets of blocks.
+  Tensor memory = at::empty({2 * count + scratch}, integers);
+  Tensor new_cu_seqlens = at::empty(cu_seqlens.sizes(), integers);
+  int32_t* place = memory.mutable_data_ptr<int32_t>();
+  kernels::cuda::ragged_compact(
+      {static_cast<const uint8_t*>(keep.const_data_ptr()), cu_seqlens.const_data_ptr<int32_t>(),
+       count, cu_seqlens.size(0) - 1, place, place + count,
+       new_cu_seqlens.mutable_data_ptr<int32_t>(), place + 2 * count},
+      device.stream());
+  return {memory.narrow(0, 0, count), new_cu_seqlens};
+}
+#endif
 
 Pair compact_meta(const Tensor& rows, const Tensor& keep, const Tensor& cu_seqlens) {
   check_operands(rows, keep, cu_seqlens);
@@ -81,6 +107,9 @@ TORCH_LIBRARY_FRAGMENT(adatape, m) {
       "new_cu_seqlens)");
 }
 TORCH_LIBRARY_IMPL(adatape, CPU, m) { m.impl("ragged_compact", compact_cpu); }
+#ifdef ADATAPE_CUDA
+TORCH_LIBRARY_IMPL(adatape, CUDA, m) { m.impl("ragged_compact", compact_cuda); }
+#endif
 TORCH_LIBRARY_IMPL(adatape, Meta, m) { m.impl("ragged_compact", compact_meta); }
 // Both results are integers: nothing to differentiate.
 TORCH_LIBRARY_IMPL(adatape, Autograd, m) {
