@@ -89,10 +89,6 @@ void check_lengths(const Tensor& bank_length, int64_t rows) {
   }
 }
 
-double default_scale(const Tensor& query, std::optional<double> scale) {
-  return scale.value_or(1 / std::sqrt(double(query.size(1))));
-}
-
 /// What forward and backward parameters share.
 template <class Params>
 Params pack(const char* op, const Tensor& query, const Tensor& keys, int64_t max_tokens,
@@ -112,7 +108,7 @@ Params pack(const char* op, const Tensor& query, const Tensor& keys, int64_t max
   p.width = query.size(1);
   p.max_tokens = max_tokens;
   p.merge = merge;
-  p.scale = default_scale(query, scale);
+  p.scale = scale.value_or(1 / std::sqrt(double(query.size(1))));
   p.gini = penalty == "gini";
   p.average_query = average_query;
   return p;
@@ -162,11 +158,10 @@ Selected select_meta(const Tensor& query, const Tensor& keys, const Optional& ba
                      std::string_view penalty, bool, std::optional<double> scale) {
   check_select(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, scale);
   const c10::SymInt batch = query.sym_size(0);
-  const auto sums = query.options().dtype(accumulator(query.scalar_type()));
-  const auto integers = query.options().dtype(at::kInt);
-  return {at::empty_symint({batch, max_tokens, merge}, integers),
-          at::empty_symint({batch, max_tokens, merge}, sums), at::empty_symint({batch}, integers),
-          at::empty_symint({batch}, sums)};
+  const auto options = query.options(), sums = options.dtype(accumulator(query.scalar_type()));
+  const std::array slots{batch, c10::SymInt(max_tokens), c10::SymInt(merge)};
+  return {at::empty_symint(slots, options.dtype(at::kInt)), at::empty_symint(slots, sums),
+          at::empty_symint({batch}, options.dtype(at::kInt)), at::empty_symint({batch}, sums)};
 }
 
 /// All checks of the backward that read no data.
