@@ -82,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--server", default=ROOT / "build/bench/step_server")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pool", choices=["mean", "cls"], default="cls")
+    parser.add_argument("--pool", choices=["mean", "cls"], default="mean")
     parser.add_argument("--length", type=int, default=16)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--chunks", type=int, default=9)

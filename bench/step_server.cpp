@@ -4,21 +4,17 @@
 // step spent in each part.
 #include <ATen/record_function.h>
 
-#include <chrono>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "csrc/config/load.h"
+#include "csrc/log/progress.h"
 #include "trainers/trainer.h"
 
 namespace adatape {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Inclusive seconds by name. A name within itself (an op that the dispatcher calls again) counts
 /// once.
@@ -30,7 +26,7 @@ Clock clock_by_name;  // the callbacks below are plain functions; autograd runs 
                       // thread here
 
 struct Began : at::ObserverContext {
-  double at = now();
+  double at = log::steady_seconds();
 };
 
 bool is_phase(const std::string& name) {
@@ -49,7 +45,8 @@ std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction& function) {
 void leave(const at::RecordFunction& function, at::ObserverContext* context) {
   if (context == nullptr) return;
   if (--clock_by_name.depth[function.name()] > 0) return;
-  clock_by_name.seconds[function.name()] += now() - static_cast<Began*>(context)->at;
+  clock_by_name.seconds[function.name()] +=
+      log::steady_seconds() - static_cast<Began*>(context)->at;
 }
 
 nlohmann::json run(Trainer& trainer, int64_t steps, bool phases) {
@@ -58,9 +55,9 @@ nlohmann::json run(Trainer& trainer, int64_t steps, bool phases) {
                                                          .scopes({at::RecordScope::FUNCTION,
                                                                   at::RecordScope::USER_SCOPE}))
                              : at::INVALID_CALLBACK_HANDLE;
-  const double began = now();
+  const double began = log::steady_seconds();
   for (int64_t i = 0; i < steps; ++i) trainer.step();
-  nlohmann::json result = {{"seconds", now() - began}};
+  nlohmann::json result = {{"seconds", log::steady_seconds() - began}};
   if (phases) {
     at::removeCallback(handle);
     for (const auto& [name, seconds] : clock_by_name.seconds) {

@@ -16,6 +16,7 @@ class Loader {
  public:
   /// Starts at batch `position`. The dataset must outlive the loader.
   Loader(const Dataset& dataset, Split split, const LoaderConfig& config, int64_t position = 0);
+  Loader(Loader&&) = delete;  // the workers hold its address
 
   /// Batches in one epoch; the last one may be short.
   int64_t batches() const;

@@ -2,7 +2,10 @@
 // (its tail).
 #pragma once
 
+#include <cstddef>
+
 #include "kernels/dtype.h"
+#include "kernels/stream.h"
 
 namespace adatape::kernels {
 
@@ -26,10 +29,9 @@ struct RaggedAttention {
   DType dtype;
   PackedHeads query, key, value;
   RaggedRows queries, keys;
-  int64_t batch, heads, width, query_rows;
+  int64_t batch, heads, width, query_rows, key_rows;  // rows: of the tensors
   double scale;
-  bool
-      causal;  // query i sees key j iff j <= i + (keys - queries): the last query sees the last key
+  bool causal;  // query i sees key j iff j <= i + keys - queries: the last sees the last
   PackedHeads out;
   void* lse;  // [H, Tq], float (double for float64)
 };
@@ -40,5 +42,22 @@ struct RaggedAttentionBackward {
   PackedHeads grad_out;
   PackedHeads grad_query, grad_key, grad_value;
 };
+
+/// Launchers: queue the work on the stream and return. Throw std::runtime_error.
+namespace cuda {
+
+/// max_q, max_k: bounds of the sequences' lengths; they choose kernels, but change no bit of a
+/// result. Widths up to 256. Rows of at most 128 channels that are multiples of 16 bytes, as are
+/// their addresses, run on tensor cores or fused multiply-adds, others on a simple kernel. Rows of
+/// no sequence are left as they are.
+void ragged_attention(const RaggedAttention& p, int64_t max_q, int64_t max_k, Stream stream);
+
+/// Bytes of memory, at a multiple of 8, that the backward needs until it has run.
+size_t ragged_attention_workspace(const RaggedAttention& p);
+
+void ragged_attention_backward(const RaggedAttentionBackward& p, int64_t max_q, int64_t max_k,
+                               void* workspace, Stream stream);
+
+}  // namespace cuda
 
 }  // namespace adatape::kernels

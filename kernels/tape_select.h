@@ -16,6 +16,7 @@ struct TapeSelect {
   const void* keys;  // [B, N, C], or [N, C] with keys_batch_stride 0; last dimension dense
   int64_t keys_batch_stride;
   int64_t keys_row_stride;
+  bool shared;  // keys are [N, C]: decides the kernel, and with it the order of a score's sum
   const int32_t* bank_length;  // [B] rows that exist, or null: all N
   const uint8_t* blocked;      // [B, N] or [N], dense; rows that are not 0 are never read; or null
   int64_t blocked_batch_stride;

@@ -17,14 +17,16 @@ def main():
     for summary in summaries(sys.stdin.read().strip()):
         name = re.sub(r"^.*/results-(.*)-[a-z_.]+-[^-]*$", r"\1", summary["run"])
         rows.setdefault(name, []).append(summary)
-    print("| configuration | accuracy of each seed | tape tokens | MACs an example | steps | seconds | threads |")
-    print("|---|---|---|---|---|---|---|")
+    print("| configuration | accuracy of each seed | tape tokens | MACs an example | steps |")
+    print("|---|---|---|---|---|")
     for name, runs in rows.items():
         mean = lambda key: sum(key(r) for r in runs) / len(runs)
-        tape = "–" if "tape_tokens" not in runs[0]["evaluation"] else f"{mean(lambda r: r['evaluation']['tape_tokens']):.2f}"
-        print(f"| `{name}` | {', '.join(format(100 * r['evaluation']['accuracy'], '.2f') + ' %' for r in runs)} | {tape} "
-              f"| {mean(lambda r: r['evaluation']['macs']) / 1e6:.2f} M | {runs[0]['steps']:,} "
-              f"| {mean(lambda r: r['train_seconds']):.0f} | {runs[0]['threads']} |")
+        tape = "–"
+        if "tape_tokens" in runs[0]["evaluation"]:
+            tape = f"{mean(lambda r: r['evaluation']['tape_tokens']):.2f}"
+        accuracies = ", ".join(f"{100 * r['evaluation']['accuracy']:.2f} %" for r in runs)
+        macs = mean(lambda r: r["evaluation"]["macs"]) / 1e6
+        print(f"| `{name}` | {accuracies} | {tape} | {macs:.2f} M | {runs[0]['steps']:,} |")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "csrc/formats/atomic_file.h"
 #include "csrc/formats/digest.h"
 #include "csrc/formats/safetensors.h"
 #include "csrc/log/log.h"
 #include "trainers/errors.h"
+#include "trainers/json_file.h"
 #include "trainers/tensor_file.h"
 
 namespace adatape {
@@ -20,21 +19,12 @@ using nlohmann::json;
 
 constexpr const char* kManifest = "manifest.json";
 constexpr int kFormat = 1;
-constexpr uint64_t kLargestManifest = 256u << 20;
 
 [[noreturn]] void damaged(const std::string& what) { throw RunError(kCheckpoint, what); }
 
-std::string read_text(const std::string& path, uint64_t limit) {
-  const formats::InputFile file(path);
-  if (file.size() > limit)
-    damaged(path + " is " + std::to_string(file.size()) + " bytes long, too long to be true");
-  std::string text(file.size(), '\0');
-  file.read_at(0, text.data(), text.size());
-  return text;
-}
-
 std::string manifest_text(const json& files) {
-  const json manifest = {{"digest", formats::xxh3_hex(files.dump().data(), files.dump().size())},
+  const std::string text = files.dump();
+  const json manifest = {{"digest", formats::xxh3_hex(text.data(), text.size())},
                          {"files", files},
                          {"format", kFormat}};
   return manifest.dump(1) + "\n";
@@ -44,8 +34,8 @@ std::string manifest_text(const json& files) {
 /// content gives.
 json read_manifest(const std::string& folder) {
   const std::string path = folder + "/" + kManifest;
-  const std::string text = read_text(path, kLargestManifest);
-  const json manifest = json::parse(text, nullptr, false);
+  const std::string text = read_text(path);
+  const json manifest = parse_json(text);
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
     damaged(path + " is damaged: it is not a checkpoint's manifest");
   }
@@ -135,8 +125,7 @@ nlohmann::json read_checkpoint(const std::string& folder,
   try {
     for (const auto& [set, tensors] : into)
       read_tensors(folder + "/" + set + ".safetensors", tensors);
-    const json state =
-        json::parse(read_text(folder + "/state.json", kLargestManifest), nullptr, false);
+    const json state = parse_json(read_text(folder + "/state.json"));
     if (!state.is_object()) damaged(folder + "/state.json is not a JSON object");
     return state;
   } catch (const formats::FormatError& error) {
@@ -177,10 +166,37 @@ std::optional<StoredCheckpoint> newest_intact(const std::string& folder) {
   return std::nullopt;
 }
 
-void prune_checkpoints(const std::string& folder, int64_t keep, int64_t best) {
+void set_newer_aside(const std::string& folder, int64_t step) {
+  for (const StoredCheckpoint& checkpoint : stored_checkpoints(folder)) {
+    if (checkpoint.step <= step) continue;
+    const std::string aside = checkpoint.folder + ".damaged";
+    std::error_code error;
+    fs::remove_all(aside, error);
+    fs::rename(checkpoint.folder, aside, error);
+    if (error) throw formats::IoError("rename", checkpoint.folder, error.value());
+    log::warn("kept " + checkpoint.folder + " as " + aside + "; delete it when it is not needed");
+  }
+}
+
+std::optional<StoredCheckpoint> best_checkpoint(const std::string& folder,
+                                                const std::map<int64_t, double>& accuracy_of_step) {
+  std::optional<StoredCheckpoint> best;
+  double highest = 0;
+  for (const StoredCheckpoint& checkpoint : stored_checkpoints(folder)) {
+    const auto accuracy = accuracy_of_step.find(checkpoint.step);
+    if (accuracy == accuracy_of_step.end() || (best && accuracy->second < highest)) continue;
+    best = checkpoint;
+    highest = accuracy->second;
+  }
+  return best;
+}
+
+void prune_checkpoints(const std::string& folder, int64_t keep,
+                       const std::map<int64_t, double>& accuracy_of_step) {
   const auto stored = stored_checkpoints(folder);
+  const auto best = best_checkpoint(folder, accuracy_of_step);
   for (size_t i = size_t(keep); i < stored.size(); ++i) {
-    if (stored[i].step == best) continue;
+    if (best && stored[i].step == best->step) continue;
     // Renamed first: a crash half-way leaves a temporary folder, never half a checkpoint.
     const std::string doomed = formats::temporary_name(stored[i].folder);
     std::error_code ignored;

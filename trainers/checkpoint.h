@@ -47,7 +47,17 @@ std::vector<StoredCheckpoint> stored_checkpoints(const std::string& folder);
 /// none at all; RunError(kCheckpoint) if all are damaged.
 std::optional<StoredCheckpoint> newest_intact(const std::string& folder);
 
-/// Removes all but the `keep` newest and the one of step `best`.
-void prune_checkpoints(const std::string& folder, int64_t keep, int64_t best);
+/// Renames the checkpoints after `step`, which are damaged, to step-N.damaged: a run that goes on
+/// from `step` writes those steps anew. Throws formats::IoError.
+void set_newer_aside(const std::string& folder, int64_t step);
+
+/// The checkpoint whose step has the highest of these accuracies; of equal ones the oldest. Nothing
+/// if none has one.
+std::optional<StoredCheckpoint> best_checkpoint(const std::string& folder,
+                                                const std::map<int64_t, double>& accuracy_of_step);
+
+/// Removes all but the `keep` newest and the best_checkpoint.
+void prune_checkpoints(const std::string& folder, int64_t keep,
+                       const std::map<int64_t, double>& accuracy_of_step);
 
 }  // namespace adatape

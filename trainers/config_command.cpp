@@ -1,10 +1,10 @@
 #include <CLI/CLI.hpp>
 
-#include <iostream>
 #include <memory>
 
 #include "csrc/config/load.h"
 #include "trainers/commands.h"
+#include "trainers/output.h"
 #include "trainers/run_config.h"
 
 namespace adatape {
@@ -22,12 +22,11 @@ void check(const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     try {
       config::load<RunConfig>(file);
-      std::cout << file << ": ok\n";
+      print(file + ": ok\n");
     } catch (const config::Error& error) {
       problems.insert(problems.end(), error.problems.begin(), error.problems.end());
     }
   }
-  std::cout << std::flush;
   if (!problems.empty()) throw config::Error(problems);
 }
 
@@ -50,14 +49,13 @@ void add_config(CLI::App& app) {
   showing->add_option("overrides", arguments->overrides, "settings, as key=value");
   showing->footer("Example: adatape config show configs/parity/adatape.yaml model.encoder.dim=128");
   showing->callback([arguments] {
-    std::cout << config::to_yaml(config::load<RunConfig>(arguments->file, arguments->overrides))
-              << std::flush;
+    print(config::to_yaml(config::load<RunConfig>(arguments->file, arguments->overrides)));
   });
 
   CLI::App* documenting =
       command->add_subcommand("reference", "print every key with default, bounds and meaning");
   documenting->footer("Example: adatape config reference > configs/REFERENCE.md");
-  documenting->callback([] { std::cout << config::reference<RunConfig>() << std::flush; });
+  documenting->callback([] { print(config::reference<RunConfig>()); });
 }
 
 }  // namespace adatape

@@ -1,5 +1,6 @@
 #include "trainers/environment.h"
 
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <sys/utsname.h>
 #include <torch/version.h>
 #include <unistd.h>
@@ -57,10 +58,18 @@ nlohmann::json environment() {
           {"started", time.data()}};
 }
 
+std::string cuda_text(std::optional<long> version) {
+  if (!version) return "none";
+  return std::to_string(*version / 1000) + "." + std::to_string(*version / 10 % 100);
+}
+
 std::string version_text() {
-  std::string text = "adatape " ADATAPE_VERSION " (LibTorch " TORCH_VERSION ", CUDA none, CPU ";
-  text += ops::cpu_kernels("adatape").isa;
-  return text + ")";
+  // There only if LibTorch's CUDA part is linked, which a machine without CUDA does not have.
+  const at::CUDAHooksInterface& cuda = at::detail::getCUDAHooks();
+  std::optional<long> version;
+  if (cuda.hasCUDART()) version = cuda.versionCUDART();
+  return "adatape " ADATAPE_VERSION " (LibTorch " TORCH_VERSION ", CUDA " + cuda_text(version) +
+         ", CPU " + ops::cpu_kernels("adatape").isa + ")";
 }
 
 }  // namespace adatape

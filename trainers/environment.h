@@ -3,10 +3,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
+#include <string>
+
 namespace adatape {
 
 /// Facts of this process's surroundings, for environment.json and `--version`.
 nlohmann::json environment();
+
+/// "13.0" for 13000, the form in which the CUDA runtime states its version.
+std::string cuda_text(std::optional<long> version);
 
 /// "adatape 0.1.0 (LibTorch 2.11.0, CUDA none, CPU avx512)".
 std::string version_text();

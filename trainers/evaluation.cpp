@@ -3,10 +3,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <chrono>
-#include <map>
 
 #include "csrc/formats/atomic_file.h"
+#include "csrc/log/progress.h"
+#include "trainers/means.h"
 
 namespace adatape {
 namespace {
@@ -66,15 +66,20 @@ nlohmann::json Evaluation::record() const {
   return r;
 }
 
-Evaluation evaluate(Model& model, const Task& task, Loader loader, const std::string& ledger_path) {
+std::optional<Evaluation> evaluate(Model& model, const Task& task, Loader loader,
+                                   const std::string& ledger_path, const Stop& stop) {
   const bool training = model.is_training();
   model.eval();
   torch::NoGradGuard no_grad;
   Evaluation result;
   Columns columns;
-  std::map<std::string, std::pair<double, double>> meters;
-  const auto begin = std::chrono::steady_clock::now();
+  Means meters;
+  const double began = log::steady_seconds();
   for (int64_t i = loader.batches(); i > 0; --i) {
+    if (stop && stop()) {
+      model.train(training);
+      return std::nullopt;
+    }
     const Batch batch = loader.next();
     const Output output = model.forward(batch);
     result.loss += task.example_loss(output, batch.label_B).sum().item<double>();
@@ -82,12 +87,9 @@ Evaluation evaluate(Model& model, const Task& task, Loader loader, const std::st
     append(columns.prediction, Task::predict(output));
     append(columns.tokens, output.tokens_B);
     append(columns.macs, output.macs_B);
-    for (const Meter& meter : output.meters) {
-      meters[meter.name].first += meter.sum.item<double>();
-      meters[meter.name].second += meter.count;
-    }
+    meters.add(output.meters);
   }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = log::steady_seconds() - began;
   result.examples = int64_t(columns.label.size());
   int64_t right = 0;
   for (size_t i = 0; i < columns.label.size(); ++i)
@@ -96,7 +98,7 @@ Evaluation evaluate(Model& model, const Task& task, Loader loader, const std::st
   result.accuracy = double(right) / double(result.examples);
   result.macs = spread_of(columns.macs);
   result.tokens = spread_of(columns.tokens);
-  for (const auto& [name, sum] : meters) result.meters[name] = sum.first / sum.second;
+  for (const Means::Entry& meter : meters) result.meters[meter.name] = meter.mean();
   if (!ledger_path.empty()) write_ledger(ledger_path, columns);
   model.train(training);
   return result;

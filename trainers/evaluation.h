@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "csrc/models/model.h"
@@ -29,10 +31,13 @@ struct Evaluation {
   nlohmann::json record() const;
 };
 
-/// Evaluates the whole split without gradients; the model's mode is as before afterwards.
-/// ledger_path, if not empty, gets one line per example: example, label, prediction, tokens, macs.
-/// Throws formats::IoError.
-Evaluation evaluate(Model& model, const Task& task, Loader loader,
-                    const std::string& ledger_path = "");
+/// Asked before each batch: whether to give up.
+using Stop = std::function<bool()>;
+
+/// Evaluates the whole split without gradients; nothing if stopped. The model's mode is as before
+/// afterwards. ledger_path, if not empty, gets one line per example: example, label, prediction,
+/// tokens, macs. Throws formats::IoError.
+std::optional<Evaluation> evaluate(Model& model, const Task& task, Loader loader,
+                                   const std::string& ledger_path = "", const Stop& stop = {});
 
 }  // namespace adatape

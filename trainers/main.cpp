@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <csignal>
 #include <new>
+#include <span>
+#include <sstream>
 
 #include "csrc/config/load.h"
 #include "csrc/config/text.h"
@@ -15,26 +17,66 @@
 #include "trainers/commands.h"
 #include "trainers/environment.h"
 #include "trainers/errors.h"
+#include "trainers/output.h"
 
 namespace adatape {
 namespace {
 
-/// CLI11 would say only that a subcommand is required.
-void check_subcommand(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
-  std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
-  if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return;
-  std::string message = "unknown command " + formats::quote(argv[1]);
-  if (const auto near = config::nearest(argv[1], known))
-    message += "; did you mean '" + *near + "'?";
+/// Says what `word` may have meant.
+[[noreturn]] void unknown(const std::string& what, const std::string& word,
+                          const std::vector<std::string>& known) {
+  std::string message = "unknown " + what + " " + formats::quote(word);
+  const auto near = config::nearest(word, known);
+  if (near)
+    message += *near == word ? "; put it after its command" : "; did you mean '" + *near + "'?";
   throw RunError(kUsage, message + " (see adatape --help)");
 }
 
-int usage_error(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-  log::error(std::string(error.what()) + " (see adatape --help)");
-  return kUsage;
+/// `deep`: those of its subcommands too.
+std::vector<std::string> long_options(const CLI::App& command, bool deep) {
+  std::vector<std::string> names;
+  if (deep) {
+    for (const CLI::App* sub : command.get_subcommands({})) {
+      for (const std::string& name : long_options(*sub, true)) names.push_back(name);
+    }
+  }
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+/// Options and subcommands that are none, with the nearest that is; CLI11 would say only that a
+/// subcommand is required. What follows "--" is never an option.
+void check_words(const CLI::App& command, std::span<char*> words) {
+  const std::vector<std::string> options = long_options(command, false);
+  std::vector<std::string> names;
+  for (const CLI::App* sub : command.get_subcommands({})) names.push_back(sub->get_name());
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string word = words[i], option = word.substr(0, word.find('='));
+    if (word == "--") return;
+    if (word.starts_with("--")) {
+      if (std::ranges::find(options, option) == options.end())
+        unknown("option", option, long_options(command, true));
+    } else if (!names.empty() && !word.starts_with("-")) {
+      if (std::ranges::find(names, word) == names.end()) unknown("command", word, names);
+      return check_words(*command.get_subcommand(word), words.subspan(i + 1));
+    }
+  }
+}
+
+void parse(CLI::App& app, int argc, char** argv) {
+  try {
+    check_words(app, std::span(argv, size_t(argc)).subspan(1));
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) {
+      throw RunError(kUsage, std::string(error.what()) + " (see adatape --help)");
+    }
+    std::ostringstream text;  // --help, --version
+    app.exit(error, text);
+    print(text.str());
+  }
 }
 
 int run(int argc, char** argv) {
@@ -50,11 +92,8 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_config(app);
   try {
-    check_subcommand(app, argc, argv);
-    app.parse(argc, argv);
+    parse(app, argc, argv);
     return kDone;
-  } catch (const CLI::ParseError& error) {
-    return usage_error(app, error);
   } catch (const config::Error& error) {
     for (const config::Problem& problem : error.problems) log::error(problem.text());
     return kUsage;

@@ -30,7 +30,8 @@ std::string fresh_name(const std::string& folder, const std::string& config_path
 }
 
 bool changes_weights(const std::string& key) {
-  for (const char* harmless : {"log.", "checkpoint.", "run."}) {
+  for (const char* harmless : {"log.", "checkpoint.", "run.", "loader.workers",
+                               "loop.evaluate_every", "loop.max_skipped"}) {
     if (key.rfind(harmless, 0) == 0) return false;
   }
   return true;

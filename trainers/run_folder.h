@@ -13,8 +13,8 @@ class RunFolder {
   /// Opens run.folder/run.name for `config` (read from the file `config_path`; its stem and the
   /// time name the run if run.name is empty). A new folder gets config.yaml and environment.json.
   /// An old one must hold the same configuration, but for keys that change nothing in the weights
-  /// (log.*, checkpoint.*, run.*). Fills in config.run.name. Throws RunError(kUsage) with the
-  /// differing keys, or if another process has it.
+  /// (log.*, checkpoint.*, run.*, loader.workers, ...). Fills in config.run.name. Throws
+  /// RunError(kUsage) with the differing keys, or if another process has it.
   RunFolder(RunConfig& config, const std::string& config_path);
 
   const std::string& path() const { return path_; }

@@ -8,6 +8,7 @@
 
 #include "csrc/formats/atomic_file.h"
 #include "csrc/log/log.h"
+#include "trainers/json_file.h"
 
 namespace adatape {
 namespace {
@@ -16,31 +17,45 @@ double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// The lines of `path` that are whole records of a step up to `step`.
-std::string records_up_to(const std::string& path, int64_t step) {
-  std::ifstream file(path);
-  std::string kept;
-  for (std::string line; std::getline(file, line);) {
-    const auto record = nlohmann::json::parse(line, nullptr, false);
-    if (record.is_object() && record.value("step", INT64_MAX) <= step) kept += line + "\n";
-  }
-  return kept;
+bool is_record(const nlohmann::json& value) {
+  return value.is_object() && value.contains("step") && value["step"].is_number_integer() &&
+         value.contains("split") && value["split"].is_string();
 }
 
 }  // namespace
 
 RunLog::RunLog(const LogConfig& config, const std::string& folder, int64_t step)
     : path_(folder + "/metrics.jsonl") {
-  if (std::filesystem::exists(path_)) formats::write_file(path_, records_up_to(path_, step));
+  // Not only where a checkpoint was found: a run that was killed before its first one has steps
+  // too.
+  const bool existed = std::filesystem::exists(path_);
+  if (existed) keep_records_up_to(step);
   metrics_.open(path_, std::ios::app);
   if (!metrics_) throw formats::IoError("open", path_, errno);
   if (config.tensorboard) {
     events_ = std::make_unique<formats::EventWriter>(
-        folder, wall_time(), step > 0 ? std::optional<int64_t>(step + 1) : std::nullopt);
+        folder, wall_time(), existed || step > 0 ? std::optional<int64_t>(step + 1) : std::nullopt);
   }
 }
 
+void RunLog::keep_records_up_to(int64_t step) {
+  std::ifstream file(path_);
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    const nlohmann::json record = parse_json(line);
+    if (!is_record(record) || record["step"] > step) continue;
+    kept += line + "\n";
+    remember(record);
+  }
+  formats::write_file(path_, kept);
+}
+
+void RunLog::remember(const nlohmann::json& record) {
+  if (record.at("split") == "evaluation") evaluations_[record.at("step")] = record;
+}
+
 void RunLog::add(const nlohmann::json& record) {
+  remember(record);
   metrics_ << record.dump() + "\n" << std::flush;
   try {
     if (!metrics_) throw formats::IoError("write", path_, errno);

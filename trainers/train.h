@@ -14,7 +14,4 @@ namespace adatape {
 /// kPreempted after a signal (state saved), kDiverged, kCheckpoint, kUsage.
 nlohmann::json train(RunConfig config, const std::string& config_path);
 
-/// The summary as the table that a person reads.
-std::string summary_table(const nlohmann::json& summary);
-
 }  // namespace adatape

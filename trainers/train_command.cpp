@@ -1,10 +1,11 @@
 #include <CLI/CLI.hpp>
 
-#include <iostream>
 #include <memory>
 
 #include "csrc/config/load.h"
 #include "trainers/commands.h"
+#include "trainers/output.h"
+#include "trainers/summary.h"
 #include "trainers/train.h"
 
 namespace adatape {
@@ -19,9 +20,9 @@ struct TrainArguments {
 
 void run(const TrainArguments& arguments) {
   const RunConfig config = config::load<RunConfig>(arguments.config, arguments.overrides);
-  if (arguments.check) return;
+  if (arguments.check) return print(arguments.config + ": ok\n");
   const nlohmann::json summary = train(config, arguments.config);
-  std::cout << (arguments.json ? summary.dump(1) + "\n" : summary_table(summary)) << std::flush;
+  print(arguments.json ? summary.dump(1) + "\n" : summary_table(summary));
 }
 
 }  // namespace

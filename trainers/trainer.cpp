@@ -31,6 +31,14 @@ void seed_step(int64_t seed, int64_t step) {
   generator.set_current_seed(uint64_t(seed) + kGoldenRatio * uint64_t(step + 1));
 }
 
+void add_batch(StepResult& result, const Output& output, const at::Tensor& label_B) {
+  result.examples += label_B.numel();
+  result.right += (Task::predict(output) == label_B).sum().item<int64_t>();
+  result.macs += output.macs_B.sum().item<int64_t>();
+  result.tokens += output.tokens_B.sum().item<int64_t>();
+  result.meters.add(output.meters);
+}
+
 }  // namespace
 
 Trainer::Trainer(const RunConfig& config)
@@ -56,10 +64,10 @@ StepResult Trainer::step() {
     }
     {
       RECORD_USER_SCOPE("forward");
-      result.output = model_->forward(batch);
-      loss = task_.loss(result.output, batch.label_B) / double(config_.loop.accumulate);
+      const Output output = model_->forward(batch);
+      loss = task_.loss(output, batch.label_B) / double(config_.loop.accumulate);
       result.loss += loss.item<double>();
-      result.label_B = batch.label_B;
+      add_batch(result, output, batch.label_B);
     }
     RECORD_USER_SCOPE("backward");
     loss.backward();
@@ -76,15 +84,15 @@ StepResult Trainer::step() {
   return result;
 }
 
-Evaluation Trainer::evaluate(const std::string& ledger_path) {
+std::optional<Evaluation> Trainer::evaluate(const Stop& stop) {
   return adatape::evaluate(*model_, task_, Loader(*dataset_, Split::kEvaluation, config_.loader),
-                           ledger_path);
+                           "", stop);
 }
 
-std::optional<Evaluation> Trainer::evaluate_ema() {
+std::optional<Evaluation> Trainer::evaluate_ema(const Stop& stop) {
   if (!ema_) return std::nullopt;
   ema_->swap();
-  const Evaluation result = evaluate();
+  const auto result = evaluate(stop);
   ema_->swap();
   return result;
 }

@@ -13,6 +13,7 @@
 #include "datasets/loader.h"
 #include "trainers/checkpoint.h"
 #include "trainers/evaluation.h"
+#include "trainers/means.h"
 #include "trainers/optimizer.h"
 #include "trainers/run_config.h"
 #include "trainers/run_log.h"
@@ -20,14 +21,17 @@
 
 namespace adatape {
 
-/// What one optimiser step saw; numbers of its last batch.
+/// What one optimiser step saw, over all its accumulated batches.
 struct StepResult {
-  double loss = 0;  ///< mean over the accumulated batches, penalty included
+  double loss = 0;  ///< mean, penalty included
   double grad_norm = 0;
   double lr = 0;
   bool skipped = false;  ///< loss or gradient was not finite: no update
-  Output output;
-  at::Tensor label_B;
+  int64_t examples = 0;
+  int64_t right = 0, macs = 0, tokens = 0;  ///< sums over the examples
+  Means meters;
+
+  double mean(int64_t sum) const { return double(sum) / double(examples); }
 };
 
 class Trainer {
@@ -41,9 +45,10 @@ class Trainer {
   /// Optimiser steps done.
   int64_t position() const { return step_; }
 
-  Evaluation evaluate(const std::string& ledger_path = "");
-  /// The averaged weights' evaluation; nothing if none are kept.
-  std::optional<Evaluation> evaluate_ema();
+  /// Nothing if stopped.
+  std::optional<Evaluation> evaluate(const Stop& stop = {});
+  /// The averaged weights' evaluation; nothing if none are kept, or if stopped.
+  std::optional<Evaluation> evaluate_ema(const Stop& stop = {});
 
   /// All that a resumed run needs to go on bit for bit. `progress` is kept with it.
   void save(const std::string& folder, const nlohmann::json& progress) const;

@@ -63,7 +63,19 @@ std::string temporary_name(const std::string& path) {
   return (whole.parent_path() / ("." + whole.filename().string() + ".tmp")).string();
 }
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), file_(temporary_name(path)) {}
+namespace {
+
+OutputFile open_temporary(const std::string& path) {
+  try {
+    return OutputFile(temporary_name(path));
+  } catch (const IoError& error) {  // the temporary name would mean nothing to a user
+    throw IoError("create", path, error.code);
+  }
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path), file_(open_temporary(path)) {}
 
 AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(file_.path().c_str());

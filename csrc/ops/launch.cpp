@@ -1,6 +1,7 @@
 #include "csrc/ops/launch.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -22,6 +23,9 @@ std::string list_of(std::initializer_list<int64_t> ranks) {
   return text;
 }
 
+/// As Python writes it.
+std::string name_of(at::ScalarType type) { return c10::getDtypeNames(type).first; }
+
 }  // namespace
 
 void check_same_device(const char* op, std::initializer_list<Argument> arguments) {
@@ -37,8 +41,8 @@ void check_same_device(const char* op, std::initializer_list<Argument> arguments
 void check_tensor(const char* op, Argument a, at::ScalarType type,
                   std::initializer_list<int64_t> ranks) {
   TORCH_CHECK(a.tensor.defined(), "[", op, "] ", a.name, " is an undefined tensor");
-  TORCH_CHECK(a.tensor.scalar_type() == type, "[", op, "] ", a.name, " must be ", type, ", got ",
-              a.tensor.scalar_type());
+  TORCH_CHECK(a.tensor.scalar_type() == type, "[", op, "] ", a.name, " must be ", name_of(type),
+              ", got ", name_of(a.tensor.scalar_type()));
   TORCH_CHECK(rank_is_one_of(a.tensor, ranks), "[", op, "] ", a.name, " must have rank ",
               list_of(ranks), ", got shape ", a.tensor.sym_sizes());
 }
@@ -48,7 +52,7 @@ void check_floating(const char* op, Argument a, std::initializer_list<int64_t> r
   const at::ScalarType type = a.tensor.scalar_type();
   TORCH_CHECK(
       type == at::kFloat || type == at::kDouble || type == at::kBFloat16 || type == at::kHalf, "[",
-      op, "] ", a.name, " must be float32, float64, bfloat16 or float16, got ", type);
+      op, "] ", a.name, " must be float32, float64, bfloat16 or float16, got ", name_of(type));
   check_tensor(op, a, type, ranks);
 }
 
@@ -79,9 +83,12 @@ void check_offsets(const char* op, Argument a, const c10::SymInt& batch) {
   check_size(op, a, 0, batch + 1, "the batch and one");
 }
 
-void check_offset_values(const char* op, Argument a, int64_t last, const char* rows) {
+void check_contiguous(const char* op, Argument a) {
   TORCH_CHECK(a.tensor.is_contiguous(), "[", op, "] ", a.name,
               " is not contiguous; call contiguous()");
+}
+
+void check_offset_values(const char* op, Argument a, int64_t last, const char* rows) {
   const int32_t* offset = a.tensor.const_data_ptr<int32_t>();
   const int64_t batch = a.tensor.size(0) - 1;
   TORCH_CHECK(offset[0] >= 0, "[", op, "] ", a.name, " starts at ", offset[0],

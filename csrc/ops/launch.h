@@ -47,7 +47,10 @@ void check_dense_rows(const char* op, Argument argument);
 /// int32 [batch + 1].
 void check_offsets(const char* op, Argument argument, const c10::SymInt& batch);
 
-/// Checked offsets on a CPU: contiguous, from 0 on, never decreasing, ending at <= last; `rows`
+/// The argument lies in memory without gaps.
+void check_contiguous(const char* op, Argument argument);
+
+/// Checked offsets on a CPU: from 0 on, never decreasing, ending at <= last; `rows`
 /// names what ends there.
 void check_offset_values(const char* op, Argument argument, int64_t last, const char* rows);
 

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 
+#include "csrc/ops/device.h"
 #include "csrc/ops/launch.h"
 
 namespace adatape::ops {
@@ -28,7 +29,9 @@ constexpr int64_t kWidest = 256;
 /// All checks that read no data.
 void check_operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value,
                     const Tensor& cu_q, const Tensor& cu_k, const Optional& tail_q,
-                    const Optional& tail_k, bool causal) {
+                    const Optional& tail_k, std::optional<double> scale, bool causal) {
+  TORCH_CHECK(!scale || std::isfinite(*scale), "[", op, "] scale is ", *scale,
+              ": need a finite number");
   const Tensor second_q = tail_q.value_or(Tensor()), second_k = tail_k.value_or(Tensor());
   check_same_device(op, {{"query", query},
                          {"key", key},
@@ -71,15 +74,20 @@ struct Side {
 constexpr Side kQueries{"query", "cu_seqlens_q", "tail_q", "max_q"};
 constexpr Side kKeys{"key", "cu_seqlens_k", "tail_k", "max_k"};
 
-/// Offsets of one side: inside the tensor's `rows`, and no row in both segments, so that no two
-/// sequences write to one row. Returns how many rows they cover.
-int64_t check_rows(const char* op, const Side& side, const Tensor& cu_seqlens, const Optional& tail,
+Tensor to_check(const Optional& tail, Tensor (*copy)(const Tensor&)) {
+  return tail ? copy(*tail) : Tensor();
+}
+
+/// Offsets of one side, on the host: inside the tensor's `rows`, and no row in both segments, so
+/// that no two sequences write to one row. Returns how many rows they cover.
+int64_t check_rows(const char* op, const Side& side, const Tensor& cu_seqlens, const Tensor& tail,
                    int64_t rows, int64_t longest) {
   check_offset_values(op, {side.cu_seqlens, cu_seqlens}, rows, side.tensor);
   const int64_t batch = cu_seqlens.size(0) - 1;
-  const int32_t *base = pointer(cu_seqlens), *second = pointer(tail);
-  if (tail) {
-    check_offset_values(op, {side.tail, *tail}, rows, side.tensor);
+  const int32_t* base = cu_seqlens.const_data_ptr<int32_t>();
+  const int32_t* second = tail.defined() ? tail.const_data_ptr<int32_t>() : nullptr;
+  if (second) {
+    check_offset_values(op, {side.tail, tail}, rows, side.tensor);
     const int32_t first = std::max(base[0], second[0]), last = std::min(base[batch], second[batch]);
     TORCH_CHECK(first >= last, "[", op, "] ", side.tail, " and ", side.cu_seqlens,
                 " overlap: both hold row ", first);
@@ -101,21 +109,31 @@ kernels::PackedHeads heads_of(const Tensor& tensor) {
 /// Checked operands as the kernel takes them.
 struct Operands {
   kernels::RaggedAttention params{};
-  bool all_queries, all_keys;  // whether every packed row belongs to a sequence
-  double cost;
+  // Whether every packed row is known to belong to a sequence.
+  bool all_queries = false, all_keys = false;
+  double cost = 0;  // of an average sequence and head, in multiply-adds
 
-  Operands(const char* op, const Tensor& query, const Tensor& key, const Tensor& value,
-           const Tensor& cu_q, const Tensor& cu_k, int64_t max_q, int64_t max_k,
-           const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
-           bool causal) {
-    check_operands(op, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+  template <class Device>
+  Operands(const Device&, const char* op, const Tensor& query, const Tensor& key,
+           const Tensor& value, const Tensor& cu_q, const Tensor& cu_k, int64_t max_q,
+           int64_t max_k, const Optional& tail_q, const Optional& tail_k,
+           std::optional<double> scale, bool causal) {
+    check_operands(op, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
+    check_contiguous(op, {"cu_seqlens_q", cu_q});
+    check_contiguous(op, {"cu_seqlens_k", cu_k});
+    if (tail_q) check_contiguous(op, {"tail_q", *tail_q});
+    if (tail_k) check_contiguous(op, {"tail_k", *tail_k});
     const int64_t batch = cu_q.size(0) - 1;
-    const int64_t queries = check_rows(op, kQueries, cu_q, tail_q, query.size(0), max_q);
-    const int64_t keys = check_rows(op, kKeys, cu_k, tail_k, key.size(0), max_k);
-    all_queries = queries == query.size(0);
-    all_keys = keys == key.size(0);
-    const double sequences = double(std::max<int64_t>(batch, 1));
-    cost = 2.0 * double(queries) / sequences * double(keys) / sequences * double(query.size(2));
+    if (const Tensor base = Device::to_check(cu_q); base.defined()) {
+      const int64_t queries =
+          check_rows(op, kQueries, base, to_check(tail_q, Device::to_check), query.size(0), max_q);
+      const int64_t keys = check_rows(op, kKeys, Device::to_check(cu_k),
+                                      to_check(tail_k, Device::to_check), key.size(0), max_k);
+      all_queries = queries == query.size(0);
+      all_keys = keys == key.size(0);
+      const double sequences = double(std::max<int64_t>(batch, 1));
+      cost = 2.0 * double(queries) / sequences * double(keys) / sequences * double(query.size(2));
+    }
     params.dtype = dtype(query);
     params.query = heads_of(query);
     params.key = heads_of(key);
@@ -126,6 +144,7 @@ struct Operands {
     params.heads = query.size(1);
     params.width = query.size(2);
     params.query_rows = query.size(0);
+    params.key_rows = key.size(0);
     params.scale = scale.value_or(1 / std::sqrt(double(query.size(2))));
     params.causal = causal;
   }
@@ -136,10 +155,12 @@ Tensor fresh(const Tensor& like, bool fully_written) {
                        : at::zeros(like.sizes(), like.options());
 }
 
-Pair attention_cpu(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
-                   const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q,
-                   const Optional& tail_k, std::optional<double> scale, bool causal) {
-  Operands operands(kOp, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
+template <class Device>
+Pair attention(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
+               const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q,
+               const Optional& tail_k, std::optional<double> scale, bool causal) {
+  const Device device(kOp, query);
+  Operands operands(device, kOp, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
                     causal);
   Tensor out = fresh(query, operands.all_queries);
   const auto sums = query.options().dtype(accumulator(query.scalar_type()));
@@ -148,15 +169,18 @@ Pair attention_cpu(const Tensor& query, const Tensor& key, const Tensor& value, 
                                                -std::numeric_limits<double>::infinity(), sums);
   operands.params.out = heads_of(out);
   operands.params.lse = lse.mutable_data_ptr();
-  launch(kOp, &kernels::CpuKernels::ragged_attention, operands.params,
-         operands.params.batch * operands.params.heads, operands.cost);
+  const kernels::RaggedAttention& p = operands.params;
+  if constexpr (Device::kCuda)
+    kernels::cuda::ragged_attention(p, max_q, max_k, device.stream());
+  else
+    launch(kOp, &kernels::CpuKernels::ragged_attention, p, p.batch * p.heads, operands.cost);
   return {out, lse};
 }
 
 Pair attention_meta(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& cu_q,
                     const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
-                    const Optional& tail_k, std::optional<double>, bool causal) {
-  check_operands(kOp, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+                    const Optional& tail_k, std::optional<double> scale, bool causal) {
+  check_operands(kOp, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
   return {at::empty_symint(query.sym_sizes(), query.options()),
           at::empty_symint({query.sym_size(1), query.sym_size(0)},
                            query.options().dtype(accumulator(query.scalar_type())))};
@@ -177,14 +201,15 @@ void check_saved(const Tensor& query, const Tensor& grad_out, const Tensor& out,
   check_size(kBackward, {"lse", lse}, 1, query.sym_size(0), "the query's rows");
 }
 
-Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor& key,
-                    const Tensor& value, const Tensor& out, const Tensor& lse_in,
-                    const Tensor& cu_q, const Tensor& cu_k, int64_t max_q, int64_t max_k,
-                    const Optional& tail_q, const Optional& tail_k, std::optional<double> scale,
-                    bool causal) {
+template <class Device>
+Triple backward(const Tensor& grad_out_in, const Tensor& query, const Tensor& key,
+                const Tensor& value, const Tensor& out, const Tensor& lse_in, const Tensor& cu_q,
+                const Tensor& cu_k, int64_t max_q, int64_t max_k, const Optional& tail_q,
+                const Optional& tail_k, std::optional<double> scale, bool causal) {
   check_saved(query, grad_out_in, out, lse_in);
-  Operands operands(kBackward, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k, scale,
-                    causal);
+  const Device device(kBackward, query);
+  Operands operands(device, kBackward, query, key, value, cu_q, cu_k, max_q, max_k, tail_q, tail_k,
+                    scale, causal);
   const Tensor grad_out = grad_out_in.stride(2) == 1 ? grad_out_in : grad_out_in.contiguous();
   const Tensor lse = lse_in.contiguous(), saved_out = out.contiguous();
   Tensor grad_query = fresh(query, operands.all_queries);
@@ -198,17 +223,24 @@ Triple backward_cpu(const Tensor& grad_out_in, const Tensor& query, const Tensor
   p.grad_query = heads_of(grad_query);
   p.grad_key = heads_of(grad_key);
   p.grad_value = heads_of(grad_value);
-  launch(kBackward, &kernels::CpuKernels::ragged_attention_backward, p,
-         p.forward.batch * p.forward.heads, 2.5 * operands.cost);
+  if constexpr (Device::kCuda) {
+    const int64_t bytes = int64_t(kernels::cuda::ragged_attention_workspace(p.forward));
+    Tensor workspace = at::empty({bytes}, query.options().dtype(at::kByte));
+    kernels::cuda::ragged_attention_backward(p, max_q, max_k, workspace.mutable_data_ptr(),
+                                             device.stream());
+  } else {
+    launch(kBackward, &kernels::CpuKernels::ragged_attention_backward, p,
+           p.forward.batch * p.forward.heads, 2.5 * operands.cost);
+  }
   return {grad_query, grad_key, grad_value};
 }
 
 Triple backward_meta(const Tensor& grad_out, const Tensor& query, const Tensor& key,
                      const Tensor& value, const Tensor& out, const Tensor& lse, const Tensor& cu_q,
                      const Tensor& cu_k, c10::SymInt, c10::SymInt, const Optional& tail_q,
-                     const Optional& tail_k, std::optional<double>, bool causal) {
+                     const Optional& tail_k, std::optional<double> scale, bool causal) {
   check_saved(query, grad_out, out, lse);
-  check_operands(kBackward, query, key, value, cu_q, cu_k, tail_q, tail_k, causal);
+  check_operands(kBackward, query, key, value, cu_q, cu_k, tail_q, tail_k, scale, causal);
   return {at::empty_symint(query.sym_sizes(), query.options()),
           at::empty_symint(key.sym_sizes(), key.options()),
           at::empty_symint(value.sym_sizes(), value.options())};
@@ -321,9 +353,15 @@ TORCH_LIBRARY_FRAGMENT(adatape, m) {
       "-> (Tensor grad_query, Tensor grad_key, Tensor grad_value)");
 }
 TORCH_LIBRARY_IMPL(adatape, CPU, m) {
-  m.impl("ragged_attention", attention_cpu);
-  m.impl("ragged_attention_backward", backward_cpu);
+  m.impl("ragged_attention", attention<Cpu>);
+  m.impl("ragged_attention_backward", backward<Cpu>);
 }
+#ifdef ADATAPE_CUDA
+TORCH_LIBRARY_IMPL(adatape, CUDA, m) {
+  m.impl("ragged_attention", attention<Cuda>);
+  m.impl("ragged_attention_backward", backward<Cuda>);
+}
+#endif
 TORCH_LIBRARY_IMPL(adatape, Meta, m) {
   m.impl("ragged_attention", attention_meta);
   m.impl("ragged_attention_backward", backward_meta);

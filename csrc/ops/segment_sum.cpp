@@ -1,6 +1,9 @@
 #include "csrc/ops/segment_sum.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/searchsorted.h>
+#include <ATen/ops/sort.h>
 #include <ATen/ops/zeros.h>
 
 #include "csrc/ops/launch.h"
@@ -100,5 +103,43 @@ at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPa
   run(op, partial, identity, {}, blocks_of, out, s.destination.data());
   return out;
 }
+
+#ifdef ADATAPE_CUDA
+at::Tensor scatter_sum(const at::Tensor& source, const at::Tensor& destination,
+                       const at::Tensor& row, const at::Tensor& scale, int64_t rows,
+                       at::ScalarType type, kernels::Stream stream) {
+  const auto [sorted, order] = at::sort(destination, /*stable=*/true, /*dim=*/0, false);
+  // Row r's pairs start where the first destination of at least r stands; those below 0 come first.
+  const at::Tensor start = at::searchsorted(sorted, at::arange(rows + 1, sorted.options()));
+  const at::Tensor from = row.defined() ? row.index_select(0, order) : order;
+  const at::Tensor factor = scale.defined() ? scale.index_select(0, order) : at::Tensor();
+  at::Tensor out = at::empty({rows, source.size(1)}, source.options().dtype(type));
+  kernels::SegmentSum p{};
+  p.source_dtype = dtype(source);
+  p.source = source.const_data_ptr();
+  p.source_row_stride = source.stride(0);
+  p.row = from.const_data_ptr<int64_t>();
+  p.scale32 = factor.defined() ? factor.const_data_ptr<float>() : nullptr;
+  p.start = start.const_data_ptr<int64_t>();
+  p.width = source.size(1);
+  p.out_dtype = dtype(out);
+  p.out = out.mutable_data_ptr();
+  p.out_row_stride = out.stride(0);
+  kernels::cuda::segment_sum(p, rows, stream);
+  return out;
+}
+
+at::Tensor scatter_tape(kernels::TapeScatter scatter, const at::Tensor& source,
+                        const at::TensorOptions& bank, kernels::Stream stream) {
+  at::Tensor out = at::empty({scatter.batch, scatter.rows, scatter.width}, bank);
+  scatter.source_dtype = dtype(source);
+  scatter.source = source.const_data_ptr();
+  scatter.source_row_stride = source.stride(0);
+  scatter.out_dtype = dtype(out);
+  scatter.out = out.mutable_data_ptr();
+  kernels::cuda::tape_scatter(scatter, stream);
+  return out;
+}
+#endif
 
 }  // namespace adatape::ops

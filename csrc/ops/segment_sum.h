@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/tape_gather.h"
+
 #include <vector>
 
 namespace adatape::ops {
@@ -20,5 +22,30 @@ struct ScatterPairs {
 /// once.
 at::Tensor scatter_sum(const char* op, const at::Tensor& source, const ScatterPairs& pairs,
                        int64_t rows, at::ScalarType type);
+
+/// The same on a CUDA device, which sorts by itself: pair p adds scale[p] (or 1) * source[row[p]]
+/// (or source[p]) to destination[p], int32, nowhere if negative. row int64, scale float32, or
+/// undefined.
+at::Tensor scatter_sum(const at::Tensor& source, const at::Tensor& destination,
+                       const at::Tensor& row, const at::Tensor& scale, int64_t rows,
+                       at::ScalarType type, kernels::Stream stream);
+
+/// What the scatters of both backward ops share; the caller adds offsets and weight, or length.
+template <class Params>
+kernels::TapeScatter tape_scatter_of(const Params& p) {
+  kernels::TapeScatter scatter{};
+  scatter.index = p.index;
+  scatter.batch = p.batch;
+  scatter.rows = p.rows;
+  scatter.width = p.width;
+  scatter.max_tokens = p.max_tokens;
+  scatter.merge = p.merge;
+  return scatter;
+}
+
+/// The gradient [B, N, D] of banks that are not shared, on a CUDA device, where no row meets two
+/// contributions of one example: no sort.
+at::Tensor scatter_tape(kernels::TapeScatter scatter, const at::Tensor& source,
+                        const at::TensorOptions& bank, kernels::Stream stream);
 
 }  // namespace adatape::ops

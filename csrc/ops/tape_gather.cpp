@@ -1,10 +1,12 @@
 #include "csrc/ops/tape_gather.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "csrc/ops/device.h"
 #include "csrc/ops/launch.h"
 #include "csrc/ops/segment_sum.h"
 
@@ -31,8 +33,11 @@ void check_operands(const char* op, const Tensor& values, const Tensor& index, c
   check_offsets(op, {"offsets", offsets}, batch);
 }
 
-/// Rows that the offsets make the gather read: in range, and no more steps than the index has.
+/// Rows that the offsets make the gather read: in range, and no more steps than the index has. On
+/// the host.
 void check_rows_read(const char* op, const Tensor& index, const Tensor& offsets, int64_t rows) {
+  const int32_t first = offsets.const_data_ptr<int32_t>()[0];
+  TORCH_CHECK(first == 0, "[", op, "] offsets starts at ", first, ": the first tape row must be 0");
   const int64_t T = index.size(1), K = index.size(2);
   const int32_t* offset = offsets.const_data_ptr<int32_t>();
   const int32_t* row = index.const_data_ptr<int32_t>();
@@ -52,17 +57,19 @@ struct Operands {
   Tensor index, weight, offsets;
   kernels::TapeGather params{};
 
-  Operands(const char* op, const Tensor& values, const Tensor& index_in, const Tensor& weight_in,
-           const Tensor& offsets_in, int64_t total, const char* total_name) {
+  template <class Device>
+  Operands(const Device&, const char* op, const Tensor& values, const Tensor& index_in,
+           const Tensor& weight_in, const Tensor& offsets_in, int64_t total,
+           const char* total_name) {
     check_operands(op, values, index_in, weight_in, offsets_in);
-    check_offset_values(op, {"offsets", offsets_in}, total, total_name);
+    check_contiguous(op, {"offsets", offsets_in});
     index = index_in.contiguous();
     weight = weight_in.contiguous();
     offsets = offsets_in;
-    const int32_t first = offsets.const_data_ptr<int32_t>()[0];
-    TORCH_CHECK(first == 0, "[", op, "] offsets starts at ", first,
-                ": the first tape row must be 0");
-    check_rows_read(op, index, offsets, values.size(-2));
+    if (const Tensor checked = Device::to_check(offsets); checked.defined()) {
+      check_offset_values(op, {"offsets", checked}, total, total_name);
+      check_rows_read(op, Device::to_check(index), checked, values.size(-2));
+    }
     params.dtype = dtype(values);
     params.values = values.const_data_ptr();
     const bool some = values.numel() > 0;
@@ -76,8 +83,10 @@ struct Operands {
     params.width = values.size(-1);
     params.max_tokens = index.size(1);
     params.merge = index.size(2);
+    params.capacity = total;
   }
 
+  /// Rows that examples read; asks the host's memory.
   int64_t tape_rows() const { return params.offsets[params.batch]; }
   /// Multiply-adds of an average example.
   double cost() const {
@@ -87,19 +96,27 @@ struct Operands {
 };
 
 void check_total(const c10::SymInt& total) {
+  TORCH_SYM_CHECK(total.sym_le(INT32_MAX), "[tape_gather] total is ", total,
+                  ", more rows than int32 offsets can count");
   TORCH_SYM_CHECK(total.sym_ge(0), "[tape_gather] total is ", total,
                   ": need total >= offsets[batch]");
 }
 
-Tensor gather_cpu(const Tensor& values, const Tensor& index, const Tensor& weight,
-                  const Tensor& offsets, int64_t total) {
+template <class Device>
+Tensor gather(const Tensor& values, const Tensor& index, const Tensor& weight,
+              const Tensor& offsets, int64_t total) {
   check_total(total);
-  Operands operands(kOp, values, index, weight, offsets, total, "the tape, its total");
+  const Device device(kOp, values);
+  Operands operands(device, kOp, values, index, weight, offsets, total, "the tape (total)");
   Tensor tape = at::empty({total, values.size(-1)}, values.options());
-  tape.narrow(0, operands.tape_rows(), total - operands.tape_rows()).zero_();
   operands.params.tape = tape.mutable_data_ptr();
-  launch(kOp, &kernels::CpuKernels::tape_gather, operands.params, operands.params.batch,
-         operands.cost());
+  if constexpr (Device::kCuda) {
+    kernels::cuda::tape_gather(operands.params, device.stream());
+  } else {
+    tape.narrow(0, operands.tape_rows(), total - operands.tape_rows()).zero_();
+    launch(kOp, &kernels::CpuKernels::tape_gather, operands.params, operands.params.batch,
+           operands.cost());
+  }
   return tape;
 }
 
@@ -110,7 +127,8 @@ Tensor gather_meta(const Tensor& values, const Tensor& index, const Tensor& weig
   return at::empty_symint({total, values.sym_size(-1)}, values.options());
 }
 
-Tensor values_gradient(const Operands& operands, const Tensor& grad_tape, const Tensor& values) {
+Tensor values_gradient(const Cpu&, const Operands& operands, const Tensor& grad_tape,
+                       const Tensor& values) {
   const kernels::TapeGather& p = operands.params;
   const bool shared = values.dim() == 2, wide = operands.weight.scalar_type() == at::kDouble;
   ScatterPairs pairs;
@@ -129,6 +147,26 @@ Tensor values_gradient(const Operands& operands, const Tensor& grad_tape, const 
       .view(values.sizes());
 }
 
+#ifdef ADATAPE_CUDA
+/// Steps past an example's length hold index -1, so their tape row, another example's, is not used.
+Tensor values_gradient(const Cuda& device, const Operands& operands, const Tensor& grad_tape,
+                       const Tensor& values) {
+  const kernels::TapeGather& p = operands.params;
+  if (values.dim() == 2) {
+    const auto longs = operands.index.options().dtype(at::kLong);
+    const Tensor step = at::arange(p.max_tokens, longs).view({1, p.max_tokens, 1});
+    const Tensor first = operands.offsets.narrow(0, 0, p.batch).to(at::kLong).view({p.batch, 1, 1});
+    const Tensor row = (first + step).expand_as(operands.index).flatten();
+    return scatter_sum(grad_tape, operands.index.flatten(), row, operands.weight.flatten(), p.rows,
+                       values.scalar_type(), device.stream());
+  }
+  kernels::TapeScatter scatter = tape_scatter_of(p);
+  scatter.offsets = p.offsets;
+  scatter.weight = static_cast<const float*>(p.weight);
+  return scatter_tape(scatter, grad_tape, values.options(), device.stream());
+}
+#endif
+
 void check_gradient(const Tensor& grad_tape, const Tensor& values) {
   check_same_device(kBackward, {{"values", values}, {"grad_tape", grad_tape}});
   check_floating(kBackward, {"values", values}, {2, 3});
@@ -136,14 +174,17 @@ void check_gradient(const Tensor& grad_tape, const Tensor& values) {
   check_size(kBackward, {"grad_tape", grad_tape}, 1, values.sym_size(-1), "the values' width");
 }
 
-std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_tape_in, const Tensor& values,
-                                        const Tensor& index, const Tensor& weight,
-                                        const Tensor& offsets, std::array<bool, 2> mask) {
+template <class Device>
+std::tuple<Tensor, Tensor> gather_gradient(const Tensor& grad_tape_in, const Tensor& values,
+                                           const Tensor& index, const Tensor& weight,
+                                           const Tensor& offsets, std::array<bool, 2> mask) {
   check_gradient(grad_tape_in, values);
   const Tensor grad_tape = grad_tape_in.stride(1) == 1 ? grad_tape_in : grad_tape_in.contiguous();
-  Operands operands(kBackward, values, index, weight, offsets, grad_tape.size(0), "grad_tape");
+  const Device device(kBackward, values);
+  Operands operands(device, kBackward, values, index, weight, offsets, grad_tape.size(0),
+                    "grad_tape");
   Tensor grad_values, grad_weight;
-  if (mask[0]) grad_values = values_gradient(operands, grad_tape, values);
+  if (mask[0]) grad_values = values_gradient(device, operands, grad_tape, values);
   if (mask[1]) {
     grad_weight = at::empty(operands.weight.sizes(), operands.weight.options());
     kernels::TapeGatherBackwardWeight p{};
@@ -151,8 +192,11 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_tape_in, const Tensor
     p.grad_tape = grad_tape.const_data_ptr();
     p.grad_row_stride = grad_tape.stride(0);
     p.grad_weight = grad_weight.mutable_data_ptr();
-    launch(kBackward, &kernels::CpuKernels::tape_gather_backward_weight, p, operands.params.batch,
-           operands.cost());
+    if constexpr (Device::kCuda)
+      kernels::cuda::tape_gather_backward_weight(p, device.stream());
+    else
+      launch(kBackward, &kernels::CpuKernels::tape_gather_backward_weight, p, operands.params.batch,
+             operands.cost());
   }
   return {grad_values, grad_weight};
 }
@@ -188,7 +232,7 @@ struct TapeGatherFunction : torch::autograd::Function<TapeGatherFunction> {
     const auto saved = context->get_saved_variables();
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("adatape::tape_gather_backward", "")
-                               .typed<decltype(backward_cpu)>();
+                               .typed<decltype(gather_gradient<Cpu>)>();
     auto [grad_values, grad_weight] =
         op.call(grads[0], saved[0], saved[1], saved[2], saved[3],
                 {context->needs_input_grad(0), context->needs_input_grad(2)});
@@ -218,9 +262,15 @@ TORCH_LIBRARY_FRAGMENT(adatape, m) {
       "bool[2] mask) -> (Tensor grad_values, Tensor grad_weight)");
 }
 TORCH_LIBRARY_IMPL(adatape, CPU, m) {
-  m.impl("tape_gather", gather_cpu);
-  m.impl("tape_gather_backward", backward_cpu);
+  m.impl("tape_gather", gather<Cpu>);
+  m.impl("tape_gather_backward", gather_gradient<Cpu>);
 }
+#ifdef ADATAPE_CUDA
+TORCH_LIBRARY_IMPL(adatape, CUDA, m) {
+  m.impl("tape_gather", gather<Cuda>);
+  m.impl("tape_gather_backward", gather_gradient<Cuda>);
+}
+#endif
 TORCH_LIBRARY_IMPL(adatape, Meta, m) {
   m.impl("tape_gather", gather_meta);
   m.impl("tape_gather_backward", backward_meta);

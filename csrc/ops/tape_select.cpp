@@ -8,6 +8,7 @@
 
 #include <cmath>
 
+#include "csrc/ops/device.h"
 #include "csrc/ops/launch.h"
 #include "csrc/ops/segment_sum.h"
 
@@ -39,10 +40,13 @@ void check_operands(const char* op, const Tensor& query, const Tensor& keys,
 }
 
 void check_reading(int64_t max_tokens, double threshold, int64_t merge) {
+  constexpr int64_t kMostSlots = int64_t(1) << 31;  // of an example: 16 GiB of index and weight
   TORCH_CHECK(max_tokens >= 1 && max_tokens <= INT32_MAX, "[tape_select] max_tokens is ",
               max_tokens, ": need max_tokens >= 1, within int32");
   TORCH_CHECK(merge >= 1 && merge <= INT32_MAX, "[tape_select] merge is ", merge,
               ": need merge >= 1, within int32");
+  TORCH_CHECK(max_tokens <= kMostSlots / merge, "[tape_select] max_tokens ", max_tokens,
+              " times merge ", merge, " is more than ", kMostSlots, " rows an example");
   TORCH_CHECK(threshold > 0, "[tape_select] threshold is ", threshold, ": need threshold > 0");
   TORCH_CHECK(threshold <= double(max_tokens), "[tape_select] threshold ", threshold,
               " exceeds max_tokens ", max_tokens, "; an example could never halt");
@@ -76,16 +80,13 @@ void check_select(const Tensor& query, const Tensor& keys, const Optional& bank_
   check_availability(query, keys, bank_length, blocked);
 }
 
+/// On the host, or undefined: not checked.
 void check_lengths(const Tensor& bank_length, int64_t rows) {
-  for (int64_t b = 0; b < bank_length.size(0); ++b) {
+  for (int64_t b = 0; bank_length.defined() && b < bank_length.size(0); ++b) {
     const int32_t length = bank_length.const_data_ptr<int32_t>()[b];
     TORCH_CHECK(0 <= length && length <= rows, "[tape_select] bank_length[", b, "] is ", length,
                 ", but the bank has ", rows, " rows");
   }
-}
-
-double default_scale(const Tensor& query, std::optional<double> scale) {
-  return scale.value_or(1 / std::sqrt(double(query.size(1))));
 }
 
 /// What forward and backward parameters share.
@@ -107,24 +108,27 @@ Params pack(const char* op, const Tensor& query, const Tensor& keys, int64_t max
   p.width = query.size(1);
   p.max_tokens = max_tokens;
   p.merge = merge;
-  p.scale = default_scale(query, scale);
+  p.scale = scale.value_or(1 / std::sqrt(double(query.size(1))));
   p.gini = penalty == "gini";
   p.average_query = average_query;
   return p;
 }
 
-Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& bank_length,
-                    const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
-                    std::string_view penalty, bool average_query, std::optional<double> scale) {
+template <class Device>
+Selected select(const Tensor& query, const Tensor& keys, const Optional& bank_length,
+                const Optional& blocked, int64_t max_tokens, double threshold, int64_t merge,
+                std::string_view penalty, bool average_query, std::optional<double> scale) {
   check_select(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, scale);
+  const Device device(kOp, query);
   const int64_t batch = query.size(0), rows = keys.size(-2);
   auto p =
       pack<kernels::TapeSelect>(kOp, query, keys, max_tokens, merge, penalty, average_query, scale);
   p.threshold = threshold;
+  p.shared = keys.dim() == 2;
   Tensor length_rows, blocked_rows;
   if (bank_length) {
     length_rows = bank_length->contiguous();
-    check_lengths(length_rows, rows);
+    check_lengths(Device::to_check(length_rows), rows);
     p.bank_length = length_rows.const_data_ptr<int32_t>();
   }
   if (blocked) {
@@ -141,8 +145,11 @@ Selected select_cpu(const Tensor& query, const Tensor& keys, const Optional& ban
   p.weight = weight.mutable_data_ptr();
   p.length = length.mutable_data_ptr<int32_t>();
   p.ponder = ponder.mutable_data_ptr();
-  launch(kOp, &kernels::CpuKernels::tape_select, p, batch,
-         double(rows) * double(query.size(1)) * double(max_tokens) / 2);
+  if constexpr (Device::kCuda)
+    kernels::cuda::tape_select(p, device.stream());
+  else
+    launch(kOp, &kernels::CpuKernels::tape_select, p, batch,
+           double(rows) * double(query.size(1)) * double(max_tokens) / 2);
   return {index, weight, length, ponder};
 }
 
@@ -151,11 +158,10 @@ Selected select_meta(const Tensor& query, const Tensor& keys, const Optional& ba
                      std::string_view penalty, bool, std::optional<double> scale) {
   check_select(query, keys, bank_length, blocked, max_tokens, threshold, merge, penalty, scale);
   const c10::SymInt batch = query.sym_size(0);
-  const auto sums = query.options().dtype(accumulator(query.scalar_type()));
-  const auto integers = query.options().dtype(at::kInt);
-  return {at::empty_symint({batch, max_tokens, merge}, integers),
-          at::empty_symint({batch, max_tokens, merge}, sums), at::empty_symint({batch}, integers),
-          at::empty_symint({batch}, sums)};
+  const auto options = query.options(), sums = options.dtype(accumulator(query.scalar_type()));
+  const std::array slots{batch, c10::SymInt(max_tokens), c10::SymInt(merge)};
+  return {at::empty_symint(slots, options.dtype(at::kInt)), at::empty_symint(slots, sums),
+          at::empty_symint({batch}, options.dtype(at::kInt)), at::empty_symint({batch}, sums)};
 }
 
 /// All checks of the backward that read no data.
@@ -184,8 +190,9 @@ void check_backward(const Tensor& grad_weight, const Tensor& grad_ponder, const 
   check_size(kBackward, {"grad_ponder", grad_ponder}, 0, batch, "the query's batch");
 }
 
-/// Saved values that would lead a kernel outside of the bank.
+/// Saved values that would lead a kernel outside of the bank; on the host, or undefined.
 void check_saved(const Tensor& index, const Tensor& length, int64_t rows) {
+  if (!index.defined()) return;
   for (int64_t b = 0; b < length.size(0); ++b) {
     const int32_t steps = length.const_data_ptr<int32_t>()[b];
     TORCH_CHECK(0 <= steps && steps <= index.size(1), "[tape_select_backward] length[", b, "] is ",
@@ -215,17 +222,20 @@ ScatterPairs read_rows(const kernels::TapeSelectBackward& p, bool shared) {
   return pairs;
 }
 
-std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_weight_in, const Tensor& grad_ponder_in,
-                                        const Tensor& query, const Tensor& keys,
-                                        const Tensor& index_in, const Tensor& weight_in,
-                                        const Tensor& length_in, std::string_view penalty,
-                                        bool average_query, std::optional<double> scale) {
+template <class Device>
+std::tuple<Tensor, Tensor> select_gradient(const Tensor& grad_weight_in,
+                                           const Tensor& grad_ponder_in, const Tensor& query,
+                                           const Tensor& keys, const Tensor& index_in,
+                                           const Tensor& weight_in, const Tensor& length_in,
+                                           std::string_view penalty, bool average_query,
+                                           std::optional<double> scale) {
   check_backward(grad_weight_in, grad_ponder_in, query, keys, index_in, weight_in, length_in,
                  penalty, scale);
   const Tensor grad_weight = grad_weight_in.contiguous(), grad_ponder = grad_ponder_in.contiguous();
   const Tensor index = index_in.contiguous(), weight = weight_in.contiguous(),
                length = length_in.contiguous();
-  check_saved(index, length, keys.size(-2));
+  const Device device(kBackward, query);
+  check_saved(Device::to_check(index), Device::to_check(length), keys.size(-2));
   const int64_t batch = query.size(0), width = query.size(1), T = index.size(1), K = index.size(2);
   auto p = pack<kernels::TapeSelectBackward>(kBackward, query, keys, T, K, penalty, average_query,
                                              scale);
@@ -238,13 +248,24 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& grad_weight_in, const Tens
   p.length = length.const_data_ptr<int32_t>();
   p.grad_query = grad_query.mutable_data_ptr();
   p.grad_selected = grad_selected.mutable_data_ptr();
-  launch(kBackward, &kernels::CpuKernels::tape_select_backward, p, batch,
-         4.0 * double(T * K * width));
-
   const bool shared = keys.dim() == 2;
-  const ScatterPairs pairs = read_rows(p, shared);
-  const Tensor grad_keys = scatter_sum(kBackward, grad_selected, pairs,
-                                       shared ? p.rows : batch * p.rows, keys.scalar_type());
+  Tensor grad_keys;
+  if constexpr (Device::kCuda) {
+    kernels::cuda::tape_select_backward(p, device.stream());
+    if (shared) {
+      grad_keys = scatter_sum(grad_selected, index.flatten(), {}, {}, p.rows, keys.scalar_type(),
+                              device.stream());
+    } else {
+      kernels::TapeScatter scatter = tape_scatter_of(p);
+      scatter.length = p.length;
+      grad_keys = scatter_tape(scatter, grad_selected, keys.options(), device.stream());
+    }
+  } else {
+    launch(kBackward, &kernels::CpuKernels::tape_select_backward, p, batch,
+           4.0 * double(T * K * width));
+    grad_keys = scatter_sum(kBackward, grad_selected, read_rows(p, shared),
+                            shared ? p.rows : batch * p.rows, keys.scalar_type());
+  }
   return {grad_query, grad_keys.view(keys.sizes())};
 }
 
@@ -298,7 +319,7 @@ struct TapeSelectFunction : torch::autograd::Function<TapeSelectFunction> {
         grads[3].defined() ? grads[3] : at::zeros_symint({query.sym_size(0)}, weight.options());
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("adatape::tape_select_backward", "")
-                               .typed<decltype(backward_cpu)>();
+                               .typed<decltype(select_gradient<Cpu>)>();
     const std::string penalty = context->saved_data["penalty"].toStringRef();
     std::tie(result[0], result[1]) =
         op.call(grad_weight, grad_ponder, query, keys, saved[2], weight, saved[4], penalty,
@@ -350,14 +371,19 @@ TORCH_LIBRARY_FRAGMENT(adatape, m) {
       "-> (Tensor index, Tensor weight, Tensor length, Tensor ponder)");
   m.def(
       "tape_select_backward(Tensor grad_weight, Tensor grad_ponder, Tensor query, Tensor keys, "
-      "Tensor index, "
-      "Tensor weight, Tensor length, str penalty, bool average_query, float? scale) "
+      "Tensor index, Tensor weight, Tensor length, str penalty, bool average_query, float? scale) "
       "-> (Tensor grad_query, Tensor grad_keys)");
 }
 TORCH_LIBRARY_IMPL(adatape, CPU, m) {
-  m.impl("tape_select", select_cpu);
-  m.impl("tape_select_backward", backward_cpu);
+  m.impl("tape_select", select<Cpu>);
+  m.impl("tape_select_backward", select_gradient<Cpu>);
 }
+#ifdef ADATAPE_CUDA
+TORCH_LIBRARY_IMPL(adatape, CUDA, m) {
+  m.impl("tape_select", select<Cuda>);
+  m.impl("tape_select_backward", select_gradient<Cuda>);
+}
+#endif
 TORCH_LIBRARY_IMPL(adatape, Meta, m) {
   m.impl("tape_select", select_meta);
   m.impl("tape_select_backward", backward_meta);

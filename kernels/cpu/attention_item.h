@@ -17,10 +17,6 @@ constexpr int64_t kBlockKeys = 1024;
 // that wait for each other.
 constexpr int64_t kShort = 32, kGroup = 8;
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-inline int64_t larger_of(int64_t a, int64_t b) { return a < b ? b : a; }
-
 /// Keys times block_for(keys) is at most what it is at kBlockKeys and at the largest number of
 /// keys.
 inline int64_t block_for(int64_t keys) {
@@ -84,27 +80,18 @@ inline int64_t longest_keys(const RaggedAttention& p, int64_t begin, int64_t end
   return longest;
 }
 
-/// Room for n objects of T, made one by one, that need no destructor.
-template <class T, int64_t n>
-class Slots {
- public:
-  T& operator[](int64_t i) { return reinterpret_cast<T*>(bytes_)[i]; }
-  void* at(int64_t i) { return bytes_ + i * int64_t(sizeof(T)); }
-
- private:
-  alignas(T) char bytes_[n * sizeof(T)];
-};
-
 /// Takes the items [begin, end) of all sequences and heads, heads fastest, through Item's phases,
 /// and within a phase one head after another. Which heads are taken together changes no result.
 /// Item(p, sequence, head, arena) takes up to Item::room(W, keys, block) from the arena.
 template <class Item, class A, class Params>
 void for_items(const RaggedAttention& attention, const Params& p, int64_t begin, int64_t end) {
   const int64_t W = padded<A>(attention.width), longest = longest_keys(attention, begin, end);
-  const int64_t room =
-      larger_of(kGroup * Item::room(W, smaller(longest, kShort), kShort),
-                larger_of(Item::room(W, smaller(longest, kBlockKeys), kBlock),
-                          Item::room(W, longest, longest > kBlockKeys ? kBlock / 4 : 0)));
+  int64_t room = kGroup * Item::room(W, smaller(longest, kShort), kShort);
+  for (int64_t part = 1; part <= 4;
+       part *= 2) {  // the most keys of each block that block_for gives
+    const int64_t keys = part < 4 ? smaller(longest, part * kBlockKeys) : longest;
+    room = larger_of(room, Item::room(W, keys, kBlock / part));
+  }
   Arena<A> arena(room);
   Slots<Item, kGroup> items;
   for (int64_t item = begin, count; item < end; item += count) {

@@ -3,10 +3,6 @@
 
 #include "kernels/cpu/simd.h"
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
-
 namespace adatape::kernels {
 namespace {
 

@@ -39,37 +39,25 @@ template <int64_t R, int64_t V, class A>
   }
 }
 
-/// out[R, V vectors] (+)= left[R, inner] right[inner, V vectors]. A small tile sums every S-th
-/// product apart: additions that wait for each other would leave the multipliers idle.
+/// out[R, V vectors] (+)= left[R, inner] right[inner, V vectors]; each sum runs over inner in
+/// order, whatever R and V are.
 template <int64_t R, int64_t V, class A>
 void product_tile(const Left<A>& left, const A* right, int64_t right_pitch, int64_t inner, bool add,
                   A* out, int64_t out_pitch) {
-  constexpr int64_t S = R * V >= 8 ? 1 : R * V >= 4 ? 2 : 4;
-  Vector<A> total[S][R][V];
-#pragma GCC unroll 4
-  for (int64_t s = 0; s < S; ++s) {
+  Vector<A> total[R][V];
 #pragma GCC unroll 8
-    for (int64_t r = 0; r < R; ++r) {
+  for (int64_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int64_t v = 0; v < V; ++v) total[s][r][v] = Vector<A>{};
-    }
+    for (int64_t v = 0; v < V; ++v) total[r][v] = Vector<A>{};
   }
-  int64_t k = 0;
-  for (; k + S <= inner; k += S) {
-#pragma GCC unroll 4
-    for (int64_t s = 0; s < S; ++s)
-      add_products<R, V>(left.inner_from(k + s), right + (k + s) * right_pitch, total[s]);
-  }
-  for (; k < inner; ++k) add_products<R, V>(left.inner_from(k), right + k * right_pitch, total[0]);
+  for (int64_t k = 0; k < inner; ++k)
+    add_products<R, V>(left.inner_from(k), right + k * right_pitch, total);
 #pragma GCC unroll 8
   for (int64_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int64_t v = 0; v < V; ++v) {
       A* place = out + r * out_pitch + v * kLanes<A>;
-      Vector<A> whole = total[0][r][v];
-#pragma GCC unroll 4
-      for (int64_t s = 1; s < S; ++s) whole += total[s][r][v];
-      store(place, add ? load<A>(place) + whole : whole);
+      store(place, add ? load<A>(place) + total[r][v] : total[r][v]);
     }
   }
 }
@@ -138,6 +126,29 @@ template <class A, int kHalf = kLanes<A> / 2>
     v[i + kHalf] = permute<A>(a, b, upper);
   }
   if constexpr (kHalf > 1) transpose<A, kHalf / 2>(v);
+}
+
+/// Rows row(0) .. row(count - 1), widened, scaled and transposed: out [width, pitch], in whole
+/// vectors: behind the count copies of the last row, behind the width zeros.
+template <class A, class F>
+void pack_transposed(int64_t count, int64_t width, A scale, F row, A* out, int64_t pitch) {
+  constexpr int64_t L = kLanes<A>;
+  for (int64_t j = 0; j < count; j += L) {
+    for (int64_t c = 0; c < width; c += L) {
+      Vector<A> square[L], values;
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < L; ++i) {
+        if (j + i < count) {
+          const auto* from = row(j + i) + c;
+          values = scale * (c + L <= width ? load<A>(from) : load<A>(from, width - c));
+        }
+        square[i] = values;
+      }
+      transpose<A>(square);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < L; ++i) store(out + (c + i) * pitch + j, square[i]);
+    }
+  }
 }
 
 }  // namespace

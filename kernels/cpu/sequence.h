@@ -58,28 +58,12 @@ Rows<A> rows_of(const PackedHeads& t, const Sequence& s, int64_t head, int64_t w
   return {room, pitch};
 }
 
-/// Rows first .. first + count of one head, widened, scaled and transposed: [width, pitch], copies
-/// of a row behind the count up to a whole vector.
+/// Rows first .. first + count of one head, widened, scaled and transposed: [width, pitch].
 template <class E, class A>
 void pack_columns(const PackedHeads& t, const Sequence& s, int64_t first, int64_t count,
                   int64_t head, int64_t width, A scale, A* out, int64_t pitch) {
-  constexpr int64_t L = kLanes<A>;
-  for (int64_t j = 0; j < count; j += L) {
-    for (int64_t c = 0; c < width; c += L) {
-      Vector<A> square[L], row;
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < L; ++i) {
-        if (j + i < count) {
-          const E* from = at<E>(t, s.row(first + j + i), head) + c;
-          row = scale * (c + L <= width ? load<A>(from) : load<A>(from, width - c));
-        }
-        square[i] = row;
-      }
-      transpose<A>(square);
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < L; ++i) store(out + (c + i) * pitch + j, square[i]);
-    }
-  }
+  pack_transposed<A>(
+      count, width, scale, [&](int64_t i) { return at<E>(t, s.row(first + i), head); }, out, pitch);
 }
 
 /// Memory that one kernel call's items use one after another: taking it from the system for each
@@ -87,16 +71,20 @@ void pack_columns(const PackedHeads& t, const Sequence& s, int64_t first, int64_
 template <class A>
 class Arena {
  public:
-  explicit Arena(int64_t count) : data_(count) { std::memset(data_, 0, size_t(count) * sizeof(A)); }
+  explicit Arena(int64_t count) : data_(count), count_(count) {
+    std::memset(data_, 0, size_t(count) * sizeof(A));
+  }
   void reset() { used_ = 0; }
   /// Room for n values, n a multiple of the lanes.
   A* take(int64_t n) {
     used_ += n;
+    if (used_ > count_) __builtin_trap();  // a wrong room() must not write elsewhere
     return data_ + (used_ - n);
   }
 
  private:
   Scratch<A> data_;
+  const int64_t count_;
   int64_t used_ = 0;
 };
 

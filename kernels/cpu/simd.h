@@ -11,6 +11,10 @@
 
 #include "kernels/dtype.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 namespace adatape::kernels {
 
 /// Throws std::bad_alloc, from a file that is not compiled per instruction set.
@@ -155,6 +159,26 @@ inline Vector<A> first_lanes(Vector<A> v, int64_t n, A rest) {
   return lane_numbers<A>() < count ? v : Vector<A>{} + rest;
 }
 
+/// One bit for each lane of a comparison.
+template <class A>
+inline uint32_t lane_bits(Integers<A> lanes) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(A) == 4)
+    return _mm512_movepi32_mask((__m512i)lanes);
+  else
+    return _mm512_movepi64_mask((__m512i)lanes);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(A) == 4)
+    return uint32_t(_mm256_movemask_ps((__m256)lanes));
+  else
+    return uint32_t(_mm256_movemask_pd((__m256d)lanes));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes<A>; ++i) bits |= uint32_t(lanes[i] & 1) << i;
+  return bits;
+#endif
+}
+
 /// Lanes combined pairwise in a fixed order; every lane holds the result.
 template <class A, class F>
 inline Vector<A> reduce(Vector<A> v, F combine) {
@@ -175,12 +199,48 @@ inline Vector<A> larger(Vector<A> a, Vector<A> b) {
   return a > b ? a : b;
 }
 
+/// Lane i of the result is the sum of vector i: kLanes sums for the price of a few, each in the
+/// order of sum(). Overwrites v.
+template <class A, int kHalf = kLanes<A> / 2>
+[[gnu::always_inline]] inline Vector<A> sums(Vector<A>* v) {
+  const Integers<A> lane = lane_numbers<A>();
+  // Halves of a and b side by side: those that belong together are one addition apart.
+  const Integers<A> lower = (lane & kHalf) != 0 ? lane - kHalf + int(kLanes<A>) : lane;
+  const Integers<A> upper = (lane & kHalf) != 0 ? lane + int(kLanes<A>) : lane + kHalf;
+#pragma GCC unroll 16
+  for (int i = 0; i < kHalf; ++i)
+    v[i] = permute<A>(v[i], v[i + kHalf], lower) + permute<A>(v[i], v[i + kHalf], upper);
+  if constexpr (kHalf > 1)
+    return sums<A, kHalf / 2>(v);
+  else
+    return v[0];
+}
+
+/// total[r] = x_i y[r]_i summed over i in the same lane (modulo the lanes), for R rows y at once.
+template <class A, int R, class E1, class E2>
+inline void lane_products(const E1* x, const E2* const (&y)[R], int64_t n, Vector<A>* total) {
+  Vector<A> sums[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sums[r] = Vector<A>{};
+  int64_t i = 0;
+  for (; i + kLanes<A> <= n; i += kLanes<A>) {
+    const Vector<A> part = load<A>(x + i);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sums[r] += part * load<A>(y[r] + i);
+  }
+  if (i < n) {
+    const Vector<A> part = load<A>(x + i, n - i);
+    for (int r = 0; r < R; ++r) sums[r] += part * load<A>(y[r] + i, n - i);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) total[r] = sums[r];
+}
+
 template <class A, class E1, class E2>
 inline A dot(const E1* x, const E2* y, int64_t n) {
-  Vector<A> total{};
-  int64_t i = 0;
-  for (; i + kLanes<A> <= n; i += kLanes<A>) total += load<A>(x + i) * load<A>(y + i);
-  if (i < n) total += load<A>(x + i, n - i) * load<A>(y + i, n - i);
+  Vector<A> total;
+  const E2* const row[1] = {y};
+  lane_products<A>(x, row, n, &total);
   return sum<A>(total);
 }
 
@@ -221,6 +281,20 @@ class Scratch {
  private:
   T* data_;
 };
+
+/// Room for n objects of T, made one by one, that need no destructor.
+template <class T, int64_t n>
+class Slots {
+ public:
+  T& operator[](int64_t i) { return reinterpret_cast<T*>(bytes_)[i]; }
+  void* at(int64_t i) { return bytes_ + i * int64_t(sizeof(T)); }
+
+ private:
+  alignas(T) char bytes_[n * sizeof(T)];
+};
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger_of(int64_t a, int64_t b) { return a < b ? b : a; }
 
 /// n rounded up to whole vectors.
 template <class A>

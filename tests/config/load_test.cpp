@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tests/config/example_config.h"
-#include "tests/config/scratch_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace adatape::config {
 namespace {
@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 ExampleConfig read(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   return load<ExampleConfig>(folder.write("main.yaml", text), overrides);
 }
 
@@ -90,7 +90,7 @@ TEST(Load, TakesOtherLineEndingsAndAliases) {
 }
 
 TEST(Load, ALaterFileWinsKeyByKey) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("base.yaml",
                "seed: 1\noptimizer: {lr: 1, milestones: [1, 2, 3]}\nema: {decay: 0.5}\n");
   folder.write("sub/middle.yaml", "base: ../base.yaml\noptimizer: {decay: matrices}\nema: null\n");
@@ -104,7 +104,7 @@ TEST(Load, ALaterFileWinsKeyByKey) {
 }
 
 TEST(Load, AVariantKeepsTheBasesKeysUnlessItsNameChanges) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("base.yaml", "model: {name: adatape, dim: 8, tape_length: 3}\n");
   const auto with = [&](const std::string& text, const std::vector<std::string>& overrides = {}) {
     return load<ExampleConfig>(folder.write("main.yaml", "base: base.yaml\n" + text), overrides)
@@ -123,7 +123,7 @@ TEST(Load, AVariantStartsFromItsOwnersDefaults) {
 }
 
 TEST(Load, ABaseMayLeaveTheVariantsNameToOthers) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("base.yaml", "model: {dim: 8}\n");
   const auto config = load<ExampleConfig>(
       folder.write("main.yaml", "base: base.yaml\nmodel: {name: transformer}\n"));
@@ -146,7 +146,7 @@ TEST(Load, OverridesGoBeforeFiles) {
 }
 
 TEST(Load, ReportsEveryProblemInTheOrderOfFilesAndLines) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("base.yaml", "sede: 1\n");
   const std::string main = folder.write(
       "main.yaml",
@@ -175,7 +175,7 @@ TEST(Load, KeepsTheNumberOfReportedProblemsBounded) {
 }
 
 TEST(Load, RulesSeeTheFinalValuesAndPointAtTheirKey) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("base.yaml", "model: {name: adatape, dim: 10, heads: 4}\n");
   const auto with = [&](const std::string& text) {
     return complaints(

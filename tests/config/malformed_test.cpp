@@ -7,7 +7,7 @@
 
 #include "tests/config/example_config.h"
 #include "tests/config/malformed_cases.h"
-#include "tests/config/scratch_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace adatape::config {
 namespace {
@@ -21,7 +21,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::vector<Problem> problems_of(const MalformedCase& malformed) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   for (const auto& [name, text] : malformed.others) folder.write(name, text);
   try {
     load<ExampleConfig>(folder.write("main.yaml", malformed.text), malformed.overrides);

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "tests/config/example_config.h"
-#include "tests/config/scratch_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace adatape::config {
 namespace {
@@ -30,40 +30,40 @@ void expect_refused(const std::string& path, const std::string& phrase) {
 }
 
 TEST(Sources, RefuseWhatIsNoReadableFile) {
-  const ScratchFolder folder;
-  expect_refused(folder.path("none.yaml"), "the file cannot be read: No such file");
-  expect_refused(folder.path(std::string(5000, 'x')), "the file cannot be read");
-  expect_refused(folder.path(""), "is a directory");
+  const test::TemporaryFolder folder;
+  expect_refused(folder / "none.yaml", "the file cannot be read: No such file");
+  expect_refused(folder / std::string(5000, 'x'), "the file cannot be read");
+  expect_refused(folder / "", "is a directory");
   expect_refused(folder.write("file.yaml", "") + "/main.yaml", "the file cannot be read");
   expect_refused("", "the file cannot be read");
 }
 
 TEST(Sources, RefuseDevicesAndPipesWithoutWaiting) {
-  const ScratchFolder folder;
-  ASSERT_EQ(mkfifo(folder.path("pipe").c_str(), 0600), 0);
-  expect_refused(folder.path("pipe"), "is not a regular file");
+  const test::TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_refused(folder / "pipe", "is not a regular file");
   expect_refused("/dev/zero", "is not a regular file");
-  fs::create_symlink("/dev/null", folder.path("link"));
-  expect_refused(folder.path("link"), "is not a regular file");
-  fs::create_symlink(folder.path("loop"), folder.path("loop"));
-  expect_refused(folder.path("loop"), "the file cannot be read");
+  fs::create_symlink("/dev/null", folder / "link");
+  expect_refused(folder / "link", "is not a regular file");
+  fs::create_symlink(folder / "loop", folder / "loop");
+  expect_refused(folder / "loop", "the file cannot be read");
 }
 
 TEST(Sources, RefuseHugeFilesUnread) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.write("huge.yaml", "seed: 1\n");
   fs::resize_file(path, 100'000'000);
   expect_refused(path, "has 100000000 bytes, and a configuration at most 1048576");
 }
 
 TEST(Sources, FollowLinksToFiles) {
-  const ScratchFolder folder;
-  fs::create_symlink(folder.write("real.yaml", "seed: 7\n"), folder.path("link.yaml"));
-  EXPECT_EQ(load<ExampleConfig>(folder.path("link.yaml")).seed, 7);
+  const test::TemporaryFolder folder;
+  fs::create_symlink(folder.write("real.yaml", "seed: 7\n"), folder / "link.yaml");
+  EXPECT_EQ(load<ExampleConfig>(folder / "link.yaml").seed, 7);
 }
 
 TEST(Sources, EscapeTheNameOfTheFile) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   try {
     load<ExampleConfig>(folder.write("a\x1b\nb.yaml", "seed: x\n"));
     FAIL();
@@ -73,7 +73,7 @@ TEST(Sources, EscapeTheNameOfTheFile) {
 }
 
 TEST(Sources, AllowABaseByItsAbsolutePath) {
-  const ScratchFolder folder;
+  const test::TemporaryFolder folder;
   const std::string base = folder.write("base.yaml", "seed: 9\n");
   EXPECT_EQ(load<ExampleConfig>(folder.write("sub/main.yaml", "base: " + base + "\n")).seed, 9);
 }

@@ -5,11 +5,14 @@
 
 #include <numeric>
 #include <set>
+#include <type_traits>
 
 #include "datasets/loader.h"
 
 namespace adatape {
 namespace {
+
+static_assert(!std::is_move_constructible_v<Loader>, "its workers hold its address");
 
 std::vector<int64_t> numbers(int64_t first, int64_t count) {
   std::vector<int64_t> n(count);

@@ -85,6 +85,7 @@ def op_calls(dtype=torch.float32):
         out, lse = torch.ops.adatape.ragged_attention(*args, **kwargs)
         calls.append(("ragged_attention", args, kwargs))
         calls.append(("ragged_attention_backward", (torch.ones_like(out), *args[:3], out, lse, *args[3:]), kwargs))
+    calls.append(("ragged_compact", (q, torch.arange(len(q)) % 3 > 0, cu), {}))
     return calls + [("gelu_tanh", (wide,), {}), ("gelu_tanh_backward", (torch.ones_like(wide), wide), {})]
 
 

@@ -257,3 +257,19 @@ def test_tied_rows_are_read_in_the_order_of_their_indices(ops):
         keys = torch.eye(2)[list(symbols)]
         index = run_select(ops, torch.tensor([[2.0, 1.0]]), keys, max_tokens=2, threshold=2.0, merge=3)[0]
         assert index[0, 0].tolist() == sorted(range(6), key=lambda i: (symbols[i], i))[:3]
+
+
+@pytest.mark.parametrize("longest", [1000, 1024, 1025, 1300, 2047, 2048, 2049, 3000])
+def test_attention_at_every_size_of_a_block(ops, longest):
+    """Scores are kept for fewer queries at once the more keys there are; short sequences stand beside them."""
+    keys = [longest, 5, longest // 2]
+    q, k, v, cu_q, cu_k, n, m = sequences([70, 5, 3], keys, heads=1, width=64, dtype=torch.float32, seed=longest)
+    upstream = torch.randn(q.shape, generator=torch.Generator().manual_seed(1))
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    out, lse = ops.ragged_attention(*leaves, cu_q, cu_k, n, m)
+    mine = [out, lse, *torch.autograd.grad(out, leaves, upstream)]
+    wide = [t.detach().double().requires_grad_() for t in (q, k, v)]
+    truth, truth_lse = reference.attention(*wide, cu_q, cu_k)
+    theirs = [truth, truth_lse, *torch.autograd.grad(truth, wide, upstream.double())]
+    for a, b in zip(mine, theirs):
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5)

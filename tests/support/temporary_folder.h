@@ -30,6 +30,9 @@ class TemporaryFolder {
     return (std::filesystem::path(path_) / name).string();
   }
 
+  /// Writes a file, making folders on the way, and returns its path.
+  std::string write(std::string_view name, std::string_view text) const;
+
  private:
   std::string path_;
 };
@@ -44,6 +47,13 @@ inline void write_bytes(const std::string& path, std::string_view content) {
   std::ofstream out(path, std::ios::binary);
   out.write(content.data(), static_cast<std::streamsize>(content.size()));
   if (!out.flush()) throw std::runtime_error("cannot write " + path);
+}
+
+inline std::string TemporaryFolder::write(std::string_view name, std::string_view text) const {
+  const std::string file = *this / name;
+  std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+  write_bytes(file, text);
+  return file;
 }
 
 }  // namespace adatape::test

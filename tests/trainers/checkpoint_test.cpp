@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "csrc/formats/digest.h"
 #include "tests/support/temporary_folder.h"
 #include "trainers/errors.h"
 
@@ -56,6 +57,8 @@ class Checkpoint : public ::testing::Test {
  protected:
   test::TemporaryFolder parent_;
   const std::string folder_ = parent_.path() + "/step-7";
+
+  std::string at(int64_t step) const { return parent_.path() + "/step-" + std::to_string(step); }
 };
 
 TEST_F(Checkpoint, ReturnsWhatWasWritten) {
@@ -94,6 +97,37 @@ TEST_F(Checkpoint, EveryBitOfTheManifestCounts) {
     broken[bit / 8] = char(broken[bit / 8] ^ (1 << (bit % 8)));
     write(path, broken);
     ASSERT_NE(failure(folder_).find("manifest.json"), std::string::npos) << bit;
+  }
+}
+
+/// Nested so deep that whatever recurses over it overflows the stack.
+std::string deep_array() { return std::string(300000, '[') + std::string(300000, ']'); }
+
+TEST_F(Checkpoint, DeeplyNestedManifestIsDamageNotACrash) {
+  write_checkpoint(folder_, content(1.5));
+  for (const std::string& end : {deep_array() + "}}", std::string(300000, '[')}) {
+    write(folder_ + "/manifest.json", "{\"files\":{\"a\":" + end);
+    EXPECT_NE(failure(folder_).find("manifest.json is damaged"), std::string::npos);
+  }
+}
+
+TEST_F(Checkpoint, DeeplyNestedStateIsDamageNotACrash) {
+  write_checkpoint(folder_, content(1.5));
+  const std::string state = "{\"step\":7,\"progress\":" + deep_array() + "}";
+  write(folder_ + "/state.json", state);
+  auto files = nlohmann::json::parse(read(folder_ + "/manifest.json")).at("files");
+  files["state.json"] = {{"bytes", state.size()},
+                         {"xxh3", formats::xxh3_hex(state.data(), state.size())}};
+  const std::string text = files.dump();
+  const nlohmann::json manifest = {
+      {"digest", formats::xxh3_hex(text.data(), text.size())}, {"files", files}, {"format", 1}};
+  write(folder_ + "/manifest.json", manifest.dump(1) + "\n");
+  EXPECT_NO_THROW(verify_checkpoint(folder_));
+  try {
+    read_checkpoint(folder_, {});
+    FAIL() << "read";
+  } catch (const RunError& error) {
+    EXPECT_NE(std::string(error.what()).find("state.json"), std::string::npos) << error.what();
   }
 }
 
@@ -145,9 +179,20 @@ TEST_F(Checkpoint, AnotherModelsTensorsAreErrorsThatNameThem) {
       << message(changed);
 }
 
+TEST_F(Checkpoint, DamagedOnesAreSetAsideSoThatTheirStepsCanBeSavedAgain) {
+  for (int64_t step : {1, 5, 20}) write_checkpoint(at(step), content(double(step)));
+  for (int round = 0; round < 2; ++round) {
+    write(at(20) + "/state.json", "{}");
+    set_newer_aside(parent_.path(), newest_intact(parent_.path())->step);
+    EXPECT_TRUE(fs::exists(at(20) + ".damaged/state.json"));
+    write_checkpoint(at(20), content(20));
+    EXPECT_EQ(newest_intact(parent_.path())->step, 20);
+  }
+  EXPECT_EQ(stored_checkpoints(parent_.path()).size(), 3u);
+}
+
 TEST_F(Checkpoint, NewestIntactFallsBackAndPruningKeepsTheBest) {
-  for (int64_t step : {1, 5, 20, 100})
-    write_checkpoint(parent_.path() + "/step-" + std::to_string(step), content(double(step)));
+  for (int64_t step : {1, 5, 20, 100}) write_checkpoint(at(step), content(double(step)));
   fs::create_directory(parent_.path() + "/step-x");
   const auto steps = [&] {
     std::vector<int64_t> list;
@@ -155,12 +200,16 @@ TEST_F(Checkpoint, NewestIntactFallsBackAndPruningKeepsTheBest) {
     return list;
   };
   EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20, 5, 1}));
-  write(parent_.path() + "/step-100/state.json", "{}");
+  write(at(100) + "/state.json", "{}");
   EXPECT_EQ(newest_intact(parent_.path())->step, 20);
-  prune_checkpoints(parent_.path(), 2, 1);
+  // The best evaluation of all was at a step whose checkpoint could not be written.
+  const std::map<int64_t, double> accuracy = {{1, 0.7}, {3, 0.9}, {5, 0.7}, {20, 0.6}};
+  EXPECT_EQ(best_checkpoint(parent_.path(), accuracy)->step, 1);
+  prune_checkpoints(parent_.path(), 2, accuracy);
   EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20, 1}));
-  for (int64_t step : {20, 1})
-    write(parent_.path() + "/step-" + std::to_string(step) + "/manifest.json", "");
+  prune_checkpoints(parent_.path(), 2, {});
+  EXPECT_EQ(steps(), (std::vector<int64_t>{100, 20}));
+  write(at(20) + "/manifest.json", "");
   EXPECT_THROW(newest_intact(parent_.path()), RunError);
   EXPECT_FALSE(newest_intact(parent_.path() + "/none").has_value());
 }

@@ -51,6 +51,18 @@ TEST(Trainer, AccumulationEqualsOneLargerBatch) {
   const StepResult ra = a.step(), rb = b.step();
   EXPECT_NEAR(ra.loss, rb.loss, 1e-6);
   EXPECT_NEAR(ra.grad_norm, rb.grad_norm, 1e-5 * rb.grad_norm + 1e-7);
+  EXPECT_EQ(ra.examples, 64);
+  EXPECT_EQ(ra.right, rb.right);
+  EXPECT_EQ(ra.macs, rb.macs);
+  EXPECT_EQ(ra.tokens, rb.tokens);
+  const std::vector<Means::Entry> ma(ra.meters.begin(), ra.meters.end()),
+      mb(rb.meters.begin(), rb.meters.end());
+  ASSERT_EQ(ma.size(), mb.size());
+  for (size_t i = 0; i < ma.size(); ++i) {
+    EXPECT_EQ(ma[i].name, mb[i].name);
+    EXPECT_EQ(ma[i].count, mb[i].count);
+    EXPECT_NEAR(ma[i].mean(), mb[i].mean(), 1e-6 * std::abs(mb[i].mean())) << ma[i].name;
+  }
 }
 
 TEST(Trainer, WorkersDoNotChangeARun) {
@@ -83,15 +95,30 @@ TEST(Trainer, EvaluationLeavesTrainingUntouched) {
   EXPECT_TRUE(same_weights(a, b));
 }
 
+TEST(Trainer, EvaluationStopsBetweenBatchesAndLeavesTrainingUntouched) {
+  RunConfig config = small();
+  std::get<ParityConfig>(config.data).evaluation_examples = 100;
+  Trainer a(config), b(config);
+  int asked = 0;
+  const Stop third = [&] { return ++asked == 3; };
+  EXPECT_FALSE(a.evaluate(third).has_value());
+  EXPECT_EQ(asked, 3);
+  EXPECT_TRUE(a.model().is_training());
+  asked = 0;
+  EXPECT_FALSE(a.evaluate_ema(third).has_value());
+  a.step(), b.step();
+  EXPECT_TRUE(same_weights(a, b));
+}
+
 TEST(Trainer, TheLossFalls) {
   RunConfig config = small();
   std::get<ParityConfig>(config.data).length = 2;
   config.loop.steps = 150;
   config.optimizer.lr = 1e-2;
   Trainer trainer(config);
-  const double before = trainer.evaluate().loss;
+  const double before = trainer.evaluate()->loss;
   while (trainer.position() < config.loop.steps) trainer.step();
-  EXPECT_LT(trainer.evaluate().loss, 0.5 * before);
+  EXPECT_LT(trainer.evaluate()->loss, 0.5 * before);
 }
 
 }  // namespace

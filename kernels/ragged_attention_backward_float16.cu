@@ -1,0 +1,7 @@
+#include "kernels/ragged_attention_backward.cuh"
+
+namespace adatape::kernels::attention {
+
+template void backward<Float16>(const RaggedAttentionBackward&, int64_t, int64_t, void*, Stream);
+
+}  // namespace adatape::kernels::attention

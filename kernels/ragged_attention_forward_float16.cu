@@ -1,0 +1,7 @@
+#include "kernels/ragged_attention_forward.cuh"
+
+namespace adatape::kernels::attention {
+
+template void forward<Float16>(const RaggedAttention&, int64_t, int64_t, Stream);
+
+}  // namespace adatape::kernels::attention
