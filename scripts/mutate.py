@@ -53,7 +53,7 @@ class Mutant:
 @dataclasses.dataclass
 class MutantList:
     name: str
-    sources: list  # translation units that contain the kernels
+    sources: list  # translation units that contain the kernels, tests of inline functions among them
     tests: str  # filter of GoogleTest
     mutants: list
 
@@ -112,11 +112,15 @@ class Builder:
             changed = Path(folder) / mutant.file
             changed.parent.mkdir(parents=True)
             changed.write_text(mutant.text())
-            objects = []
+            program, link, added = f"{folder}/tests", list(self.link), []
             for source in sources:
                 words = shlex.split(self.compile[source]["command"])
-                objects.append(f"{folder}/{Path(source).stem}.o")
-                words[words.index("-o") + 1] = objects[-1]
+                at = words.index("-o") + 1
+                built, words[at] = words[at], f"{folder}/{Path(source).stem}.o"
+                if built in link:  # the tests' own objects; those of the kernels come out of a library
+                    link[link.index(built)] = words[at]
+                else:
+                    added.append(words[at])
                 if source == mutant.file:
                     words[-1] = str(changed)
                 words.insert(next(i for i, word in enumerate(words) if word.startswith("-I")), f"-I{folder}")
@@ -124,12 +128,9 @@ class Builder:
                 done = subprocess.run(words, cwd=self.compile[source]["directory"], capture_output=True, text=True)
                 if done.returncode:
                     return "broken", done.stderr
-            program = f"{folder}/tests"
-            link = list(self.link)
-            at = link.index("-o")
-            link[at + 1] = program
+            link[link.index("-o") + 1] = program
             first = next(i for i, word in enumerate(link) if word.endswith(".o"))
-            done = subprocess.run(link[:first] + objects + link[first:], cwd=self.build, capture_output=True, text=True)
+            done = subprocess.run(link[:first] + added + link[first:], cwd=self.build, capture_output=True, text=True)
             if done.returncode:
                 return "broken", done.stderr
             return self.test(program, tests)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SANITIZED = ("config_tests", "log_tests", "formats_tests", "ops_tests")
 FUZZERS = {"config_fuzzer": "tests/config/corpus", "safetensors_fuzzer": "tests/formats/corpus"}
 TIME_LIMIT = 1800  # seconds for one suite
+FULL_TIME_LIMIT = 4 * TIME_LIMIT  # hundreds of broken kernels are built
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Suite:
     report: Path  # what the program writes: JSON of GoogleTest, JUnit XML of pytest
     read: object  # from the report, the output and how the program ended to a list of Test
     environment: dict = field(default_factory=dict)
+    limit: int = TIME_LIMIT
 
 
 def run(suite):
@@ -50,9 +52,9 @@ def run(suite):
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True)
         try:
-            ended = how_it_ended(process.wait(timeout=TIME_LIMIT))
+            ended = how_it_ended(process.wait(timeout=suite.limit))
         except subprocess.TimeoutExpired:
-            ended = f"still ran after {TIME_LIMIT} s"
+            ended = f"still ran after {suite.limit} s"
         finally:  # on Ctrl-C too
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -157,7 +159,8 @@ def find_suites(options):
                f"--junit-xml={report}"]
     command += ["-m", "full or not full"] if options.full else []
     command += ["-k", only] if only else []
-    yield Suite("pytest", command, report, read_pytest, {"ADATAPE_BUILD": str(options.build)})
+    yield Suite("pytest", command, report, read_pytest, {"ADATAPE_BUILD": str(options.build)},
+                FULL_TIME_LIMIT if options.full else TIME_LIMIT)
     for name, corpus in FUZZERS.items() if options.fuzz else ():
         found = options.fuzz / "found" / name
         found.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ struct SelectCase {
   bool gini = true, average = true, shared = false;
   int padding = 0;       // elements between the rows of the bank
   int misalignment = 0;  // elements in front of the bank
+  int gap = 0;           // elements between the banks
 };
 
 template <class E>
@@ -33,7 +34,7 @@ struct SelectData {
   }
 
   int64_t row_stride() const { return c.width + c.padding; }
-  int64_t batch_stride() const { return c.rows * row_stride(); }
+  int64_t batch_stride() const { return c.rows * row_stride() + c.gap; }
   E* key(int b, int row) {
     return &keys[c.misalignment + (c.shared ? 0 : b * batch_stride()) + row * row_stride()];
   }
