@@ -1,10 +1,10 @@
 # ADATAPE_CUDA, whether the CUDA kernels can be built. By default that is so where there is an nvcc
 # of 12.8 or later (the first that knows sm_100), the CUDA headers beside it, and a torch wheel for
-# CUDA. No GPU is needed.
+# CUDA. No GPU is needed. torch::cuda is what the ops link beside the kernels.
 
 find_program(ADATAPE_NVCC nvcc HINTS "$ENV{CUDA_HOME}/bin" /usr/local/cuda/bin)
 set(_cuda OFF)
-if(ADATAPE_NVCC AND EXISTS "${ADATAPE_TORCH_DIR}/lib/libc10_cuda.so")
+if(ADATAPE_NVCC AND EXISTS "${ADATAPE_TORCH_DIR}/lib/libc10_cuda.so" AND NOT ADATAPE_SANITIZE)
   execute_process(COMMAND "${ADATAPE_NVCC}" --version OUTPUT_VARIABLE _version ERROR_QUIET)
   get_filename_component(_toolkit "${ADATAPE_NVCC}" REALPATH)
   get_filename_component(_toolkit "${_toolkit}" DIRECTORY)
@@ -24,4 +24,9 @@ if(ADATAPE_CUDA)
   # Code for these, and PTX for what comes after them.
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)
   enable_language(CUDA)
+  # What host code needs to find the current stream: c10's CUDA half and the wheel's own runtime.
+  file(GLOB _runtime "${ADATAPE_TORCH_DIR}/../nvidia/*/lib/libcudart.so.*")
+  add_library(torch::cuda INTERFACE IMPORTED)
+  target_include_directories(torch::cuda SYSTEM INTERFACE "${_toolkit}/../include")
+  target_link_libraries(torch::cuda INTERFACE "${ADATAPE_TORCH_DIR}/lib/libc10_cuda.so" ${_runtime})
 endif()
