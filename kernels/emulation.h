@@ -2,7 +2,7 @@
 // unchanged, one fiber per thread, on the emulation::Machine that a test has made
 // (kernels/emulation/machine.h).
 //
-// The source must be compiled with -fsanitize=thread, but linked without it: its loads and stores
+// The source must be compiled with -fsanitize=thread,bounds, but linked without it: its loads and stores
 // then call kernels/emulation/hooks.cpp, which checks each against a shadow memory. What a real
 // device does in one instruction for a whole warp (shuffles, votes, matrix loads and products)
 // waits here for all lanes that take part.

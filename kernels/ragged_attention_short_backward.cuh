@@ -14,10 +14,11 @@ template <class Engine, int kGroup>
 constexpr int kWeightRoom = 16 * (2 * kGroupRows<kGroup> > Engine::kWidth ? 2 * kGroupRows<kGroup>
                                                                           : Engine::kWidth);
 
-/// Elements of shared memory for a group.
+/// Elements of shared memory for a group: four tiles, weights, and what is known of each query.
 template <class Engine, int kGroup>
-constexpr int kGroupRoom = kGroupRows<kGroup>*(4 * Engine::kWidth +
-                                               kWeightRoom<Engine, kGroup> / 16);
+constexpr int kGroupRoom =
+    kGroupRows<kGroup>*(4 * Engine::kWidth + kWeightRoom<Engine, kGroup> / 16 +
+                        int(sizeof(float2) / sizeof(typename Engine::Element)));
 
 /// Dynamic shared memory of the kernel.
 template <class Engine, int kGroup>

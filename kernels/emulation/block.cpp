@@ -215,9 +215,10 @@ void Block::explain_standstill() {
     if (!needed || joins || (for_warp && t.state == Thread::State::kDone)) continue;
     const std::string does =
         t.state == Thread::State::kDone ? " has left the kernel" : " waits in " + where(t);
-    shadow_.report_divergence("thread " + std::to_string(waits->number) + " waits in " +
-                                  where(*waits) + " but thread " + std::to_string(t.number) + does,
-                              *this, *waits);
+    shadow_.report_sentence(Kind::kDivergence,
+                            "thread " + std::to_string(waits->number) + " waits in " +
+                                where(*waits) + " but thread " + std::to_string(t.number) + does,
+                            *this, *waits);
     break;
   }
   abandoned_ = true;
@@ -230,7 +231,12 @@ void Block::abandon() {
 }
 
 void Block::diverge(const std::string& sentence, const Thread& thread) {
-  shadow_.report_divergence(sentence, *this, thread);
+  shadow_.report_sentence(Kind::kDivergence, sentence, *this, thread);
+  abandon();
+}
+
+void Block::leave_array(const std::string& sentence) {
+  shadow_.report_sentence(Kind::kOutOfRange, sentence, *this, current());
   abandon();
 }
 

@@ -1,7 +1,6 @@
 // One thread block under emulation: its threads, who waits for whom, and the switch between them.
 #pragma once
 
-#include <deque>
 #include <random>
 #include <vector>
 
@@ -55,7 +54,7 @@ struct Thread {
   Site site;  // of the barrier
   Collective collective;
   uint32_t seen[32];  // serial of the last __syncwarp through which it knows of a lane's doings
-  std::deque<Copy> copies;
+  std::vector<Copy> copies;  // oldest first
   uint64_t groups = 0;
   Fiber* fiber = nullptr;
 };
@@ -76,6 +75,7 @@ class Block {
   /// Ends the launch after a finding that leaves no way to go on. Does not return.
   [[noreturn]] void abandon();
   [[noreturn]] void diverge(const std::string& sentence, const Thread& thread);
+  [[noreturn]] void leave_array(const std::string& sentence);
 
   Thread& current() { return *current_; }
   Shadow& shadow() { return shadow_; }

@@ -12,6 +12,30 @@ void note(void* address, size_t bytes, Access access, bool aligned, const void* 
   block.shadow().access(block, block.current(), address, bytes, access, aligned, site);
 }
 
+/// What the compiler passes on, by the layout of GCC's and clang's ubsan.
+struct ArrayAccess {
+  const char* file;
+  uint32_t line, column;
+  const struct {
+    uint16_t kind, info;
+    char name[1];
+  } * array;
+};
+
+[[noreturn]] void leave_array(const ArrayAccess& access, uint64_t index) {
+  const bool by_kernel = in_kernel;
+  in_kernel = false;
+  const std::string path = access.file;
+  const std::string sentence = "index " + std::to_string(int64_t(index)) + " of " +
+                               access.array->name + " at " + path.substr(path.rfind('/') + 1) +
+                               ":" + std::to_string(access.line);
+  if (!by_kernel) {  // the test's own code
+    std::fprintf(stderr, "%s\n", sentence.c_str());
+    std::abort();
+  }
+  running_block->leave_array(sentence);
+}
+
 }  // namespace
 }  // namespace adatape::kernels::emulation
 
@@ -48,6 +72,13 @@ void __tsan_read_range(void* p, size_t bytes) {
 }
 void __tsan_write_range(void* p, size_t bytes) {
   if (bytes) note(p, bytes, Access::kWrite, false, __builtin_return_address(0));
+}
+void __ubsan_handle_out_of_bounds(void* access, size_t index) {
+  adatape::kernels::emulation::leave_array(
+      *static_cast<adatape::kernels::emulation::ArrayAccess*>(access), index);
+}
+void __ubsan_handle_out_of_bounds_abort(void* access, size_t index) {
+  __ubsan_handle_out_of_bounds(access, index);
 }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}

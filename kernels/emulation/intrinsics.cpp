@@ -28,10 +28,11 @@ void complete_shuffle(Block& block, Warp& warp, uint32_t present) {
     Thread& t = *warp.lanes[std::countr_zero(left)];
     const int source = read_as<Shuffle>(t.collective.in).source;
     if (source < 0 || source > 31 || !(present >> source & 1)) {
-      block.shadow().report_divergence(std::string(t.collective.operation) + ": thread " +
-                                           std::to_string(t.number) + " takes the value of lane " +
-                                           std::to_string(source) + ", which does not take part",
-                                       block, t);
+      block.shadow().report_sentence(Kind::kDivergence,
+                                     std::string(t.collective.operation) + ": thread " +
+                                         std::to_string(t.number) + " takes the value of lane " +
+                                         std::to_string(source) + ", which does not take part",
+                                     block, t);
       continue;
     }
     write_as(t.collective.out, read_as<Shuffle>(warp.lanes[source]->collective.in).value);
@@ -190,15 +191,16 @@ void wait_for_copies(int newest) {
   const OutOfKernel out;
   Block& block = *running_block;
   Thread& t = block.current();
-  while (!t.copies.empty() && t.copies.front().group + uint64_t(newest) < t.groups) {
-    const Copy copy = t.copies.front();
-    t.copies.pop_front();
-    block.shadow().finish_copy(block, t, copy.destination, copy.code);
-    if (copy.source)
-      std::memcpy(copy.destination, copy.source, 16);
-    else
-      std::memset(copy.destination, 0, 16);
+  auto copy = t.copies.begin();
+  for (; copy != t.copies.end() && copy->group + uint64_t(newest) < t.groups; ++copy) {
+    block.shadow().finish_copy(block, t, copy->destination, copy->code);
+    if (copy->source) {
+      std::memcpy(copy->destination, copy->source, 16);
+    } else {
+      std::memset(copy->destination, 0, 16);
+    }
   }
+  t.copies.erase(t.copies.begin(), copy);
 }
 
 }  // namespace adatape::kernels::emulation

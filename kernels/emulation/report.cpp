@@ -77,8 +77,7 @@ const char* name(Access access) {
 
 std::string Report::text() const {
   std::string line = std::string("[") + name(kind) + "] ";
-  if (kind == Kind::kDivergence)
-    return line + "block " + std::to_string(thread.block) + ": " + detail;
+  if (!detail.empty()) return line + emulation::text(thread) + ": " + detail;
   line += std::string(name(access)) + " by " + emulation::text(thread) + " at " + place(site);
   line += (kind == Kind::kOutOfRange ? ", nearest to '" : ", '") + range + "' + " +
           std::to_string(offset) + " bytes";

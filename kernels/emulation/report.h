@@ -35,7 +35,7 @@ struct Report {
   ThreadName thread{}, other{};  // who was caught; the other side of a race
   const void* site = nullptr;    // code addresses of the two accesses
   const void* other_site = nullptr;
-  std::string detail{};  // kDivergence: one sentence
+  std::string detail{};  // instead of range and sites: a sentence (kDivergence, an array's end)
   int64_t count = 1;
 
   /// One line: kind, range, threads, source lines (through addr2line, when the program has them).

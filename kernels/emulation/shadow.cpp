@@ -117,7 +117,7 @@ bool Shadow::ordered(const Touch& touch, uint32_t thread, uint32_t epoch, uint32
   return thread / 32 == t.number / 32 && t.seen[thread % 32] > serial;
 }
 
-/// A finding if the cell's last write (or read) at that time races with the touch.
+/// The finding that the cell's last write, or read, at that time races with the touch; false.
 bool Shadow::conflict(const Touch& touch, Access other, uint32_t thread, uint32_t epoch,
                       const void* site) {
   report(touch, Kind::kRace, other, {block_of(epoch), int64_t(thread)}, site);
@@ -270,9 +270,9 @@ void Shadow::out_of_range(Block& block, Thread& thread, uintptr_t address, Acces
   block.abandon();
 }
 
-void Shadow::report_divergence(const std::string& sentence, const Block& block,
-                               const Thread& thread) {
-  add_report({.kind = Kind::kDivergence,
+void Shadow::report_sentence(Kind kind, const std::string& sentence, const Block& block,
+                             const Thread& thread) {
+  add_report({.kind = kind,
               .range = {},
               .thread = {block.number(), int64_t(thread.number)},
               .detail = sentence});

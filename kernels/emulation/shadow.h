@@ -55,7 +55,8 @@ class Shadow {
   void finish_copy(Block& block, Thread& thread, const void* destination, const void* site);
   bool is_shared(const void* address);
 
-  void report_divergence(const std::string& sentence, const Block& block, const Thread& thread);
+  void report_sentence(Kind kind, const std::string& sentence, const Block& block,
+                       const Thread& thread);
   std::vector<Report>& reports() { return reports_; }
 
  private:

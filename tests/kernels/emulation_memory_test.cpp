@@ -217,6 +217,28 @@ TEST(EmulationMemory, KnowsTheEndOfDynamicSharedMemory) {
   expect({Kind::kOutOfRange}, 1, 32, &overrun_shared, with(33));
 }
 
+__global__ void leave_array(int* y, int shared_index, int local_index) {
+  __shared__ int tile[8];
+  __shared__ int neighbour[8];
+  int mine[4] = {1, 2, 3, 4};
+  tile[threadIdx.x % 8] = neighbour[threadIdx.x % 8] = 0;
+  __syncthreads();
+  y[threadIdx.x] = tile[shared_index] + mine[local_index] + neighbour[0];
+}
+
+TEST(EmulationMemory, KnowsTheEndOfArrays) {
+  const auto with = [](int shared_index, int local_index) {
+    return [=](Machine& m) { return std::tuple(m.output<int>("y", 8), shared_index, local_index); };
+  };
+  expect({}, 1, 8, &leave_array, with(7, 3));
+  for (int bad : {8, -1}) expect({Kind::kOutOfRange}, 1, 8, &leave_array, with(bad, 3));
+  for (int bad : {4, -1}) expect({Kind::kOutOfRange}, 1, 8, &leave_array, with(7, bad));
+  Machine machine;
+  launch(1, 8, 0, nullptr, &leave_array, machine.output<int>("y", 8), 9, 0);
+  EXPECT_THAT(machine.text(),
+              HasSubstr("index 9 of 'int [8]' at emulation_memory_test.cpp:"));
+}
+
 __global__ void write_input(int* x) { x[0] = 1; }
 __global__ void read_output(int* y) { y[1 + threadIdx.x] = y[0]; }
 __global__ void local_memory_of_another(int** where, int* y) {

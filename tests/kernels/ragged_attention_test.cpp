@@ -13,9 +13,13 @@ const std::vector<DType> kTypes = {DType::kFloat32, DType::kBFloat16, DType::kFl
 const std::vector<int> kLengths = {0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 206, 257};
 const std::vector<int> kShortLengths = {0, 1, 15, 16, 17, 31, 32, 2, 7};
 
+std::string name_of(DType dtype) {
+  const char* names[] = {"float32", "float64", "bfloat16", "float16"};
+  return names[int(dtype)];
+}
+
 std::string describe(const AttentionCase& c) {
-  const char* types[] = {"float32", "float64", "bfloat16", "float16"};
-  std::string text = types[int(c.dtype)] + std::string(" width ") + std::to_string(c.width);
+  std::string text = name_of(c.dtype) + " width " + std::to_string(c.width);
   if (c.causal) text += " causal";
   const auto add = [&](const char* name, const std::vector<int>& lengths) {
     text += name;
@@ -89,7 +93,11 @@ TEST_P(EveryWidth, TwoSegmentsAndGaps) {
 
 INSTANTIATE_TEST_SUITE_P(RaggedAttention, EveryWidth,
                          testing::Combine(testing::ValuesIn(kTypes),
-                                          testing::Values(16, 32, 64, 80, 96, 128)));
+                                          testing::Values(16, 32, 64, 80, 96, 128)),
+                         [](const auto& info) {
+                           return name_of(std::get<0>(info.param)) + "_" +
+                                  std::to_string(std::get<1>(info.param));
+                         });
 
 TEST(RaggedAttention, TakesEveryOtherWidth) {
   for (DType dtype : kTypes) {
