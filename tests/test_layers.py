@@ -21,8 +21,8 @@ ALLOWED = {
     "bench": ["trainers", "csrc"],
 }
 TORCH_FREE = re.compile(r"^(csrc/(config|log|formats)/|.*_config\.h$|kernels/)")
-SOURCES = [p for p in subprocess.run(["git", "ls-files", "*.h", "*.cpp"], cwd=ROOT, capture_output=True, text=True,
-                                     check=True).stdout.split()]
+SOURCES = [p for p in subprocess.run(["git", "ls-files", "*.h", "*.cpp", "*.cuh", "*.cu"], cwd=ROOT, capture_output=True,
+                                     text=True, check=True).stdout.split()]
 
 
 def owner(path):
