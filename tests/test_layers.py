@@ -29,7 +29,7 @@ def tracked(*patterns):
                           check=True).stdout.split()
 
 
-SOURCES = tracked("*.h", "*.cpp")
+SOURCES = tracked("*.h", "*.cpp", "*.cuh", "*.cu")
 
 
 def owner(path):
