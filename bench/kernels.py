@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import math
 import statistics
+import sys
 import time
 
 import torch
@@ -175,6 +176,13 @@ TITLES = {"attention": "Ragged attention", "short": "Short sequences, C 16, 4 he
           "layers": "Whole encoders whose rows leave or never come"}
 
 
+def hardware(device):
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    models = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    return f"{len(models)} cores of {models[0]}" if models else "unknown processor"
+
+
 def table(title, rows):
     lines = [f"### {title}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     return "\n".join(lines + ["| " + " | ".join(row.cells()) + " |" for row in rows]) + "\n"
@@ -193,7 +201,9 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     measure.device = args.device
-    print(f"PyTorch {torch.__version__}, {args.device}, {args.threads} thread(s), medians of {args.turns} interleaved turns.\n")
+    print(f"# Benchmarks\n\nPrinted by `scripts/bench kernels{''.join(' ' + a for a in sys.argv[3:])}`: PyTorch {torch.__version__}, "
+          f"{hardware(args.device)}, {args.threads} thread(s), medians of {args.turns} interleaved turns; noise of a shared "
+          "machine included.\n")
     for section in args.section or SECTIONS:
         print(table(TITLES[section], SECTIONS[section](args)), flush=True)
 
