@@ -71,7 +71,7 @@ TEST(Console, GivesEachThreadWholeLines) {
 TEST(StandardError, IsAskedWhatItIs) {
   const int before = ::dup(STDERR_FILENO);
   const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
-  ASSERT_GE(terminal, 0);
+  if (terminal < 0) GTEST_SKIP() << "this machine has no pseudo-terminals";
   ASSERT_EQ(::grantpt(terminal), 0);
   ASSERT_EQ(::unlockpt(terminal), 0);
   const int screen = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
